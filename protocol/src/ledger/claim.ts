@@ -1,0 +1,95 @@
+import type { Role } from '../certificate.ts'
+import type { Timestamp } from '../clock.ts'
+import { type ErrorCode } from '../errors.ts'
+import type { PointId } from '../ids.ts'
+import { directions, type OcmfRecord } from '../ocmf.ts'
+import { type Direction, readingStates, type Registers } from '../reading.ts'
+import type { Wh } from '../units.ts'
+
+/** The last register that counted: energy is always the difference to it (SPEC-80). */
+export interface Base {
+  readonly registers: Registers
+  readonly takenAt: Timestamp
+}
+
+/** What the ledger knows of a metering point when it works out energy. */
+export interface ClaimRules {
+  readonly maxPowerW: number
+  readonly rolloverWh?: Wh
+}
+
+/** Energy that passed between two sound readings. */
+export type Energy = Readonly<Record<Direction, Wh>>
+
+/** What one verified record does to the base. */
+export type ClaimStep =
+  /** The base moves, and this much energy counts; zero where counting only starts. */
+  | { readonly kind: 'counted'; readonly base: Base; readonly energy: Energy }
+  /** Written down, nothing counts, the base stays. */
+  | { readonly kind: 'kept' }
+  /** The record claims what cannot be: nothing counts, the base stays, the reason is written down. */
+  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly message: string }
+
+const noEnergy: Energy = { import: 0n, export: 0n }
+
+/** Energy that two clocks and a coarse register may disagree by, over what the fuse allows, in Wh. */
+const toleranceWh = 100n
+
+/** Works out what a record counts for. Pure: the same base and record always give the same step. */
+export function stepBase(base: Base | undefined, record: OcmfRecord, rules: ClaimRules): ClaimStep {
+  const { energy: quality } = readingStates[record.state]
+  if (quality === 'absent' || quality === 'doubtful') return { kind: 'kept' }
+  const next: Base = { registers: record.registers, takenAt: record.takenAt }
+  if (base === undefined || quality === 'base') return { kind: 'counted', base: next, energy: noEnergy }
+  const energy: Record<Direction, Wh> = { ...noEnergy }
+  for (const direction of directions) {
+    const before = base.registers[direction]
+    const after = record.registers[direction]
+    if (before === undefined || after === undefined) continue // a register that is new to the point starts to count
+    const difference = differenceOf(before, after, quality === 'wrapped' ? rules.rolloverWh : undefined)
+    if (difference < 0n) {
+      const message = `${place(record)}: ${direction} register went from ${before} to ${after} Wh`
+      return { kind: 'refused', code: 'register/decreased', message }
+    }
+    energy[direction] = difference
+  }
+  return overLimit(base, record, energy, rules) ?? { kind: 'counted', base: next, energy }
+}
+
+function differenceOf(before: Wh, after: Wh, widthWh: Wh | undefined): Wh {
+  const difference = after - before
+  return difference < 0n && widthWh !== undefined && before < widthWh ? difference + widthWh : difference
+}
+
+function overLimit(base: Base, record: OcmfRecord, energy: Energy, rules: ClaimRules): ClaimStep | undefined {
+  const elapsedMs = BigInt(Math.max(0, record.takenAt - base.takenAt))
+  const limitWh = (BigInt(rules.maxPowerW) * elapsedMs) / 3_600_000n + toleranceWh
+  const most = energy.import > energy.export ? energy.import : energy.export
+  if (most <= limitWh) return undefined
+  const message = `${place(record)}: ${most} Wh in ${elapsedMs} ms, at most ${limitWh} Wh at ${rules.maxPowerW} W`
+  return { kind: 'refused', code: 'claim/over-limit', message }
+}
+
+function place(record: OcmfRecord): string {
+  return `record ${record.epoch}/${record.sequence} of '${record.template.pointText}'`
+}
+
+/** What one verified record asks the ledger to book, if anything. */
+export interface Claim {
+  /** Names the claim for ever: doing it twice does it once. */
+  readonly id: string
+  readonly point: PointId
+  readonly mintWh: Wh
+  readonly burnWh: Wh
+}
+
+/** Energy to WATT base units by role: export mints, import burns; a storage is attested and not booked. */
+export function makeClaim(point: PointId, role: Role, record: OcmfRecord, energy: Energy): Claim {
+  const booked = role !== 'storage'
+  return {
+    id: `${point}#${record.epoch}/${record.sequence}`,
+    point,
+    mintWh: booked ? energy.export : 0n,
+    burnWh: booked ? energy.import : 0n,
+  }
+}

@@ -1,0 +1,232 @@
+import * as v from 'valibot'
+import { decodeWith, integerBetween } from '../decode.ts'
+import { idPattern } from '../ids.ts'
+import { decimalPattern } from './rational.ts'
+
+const energyUnits = ['Wh', 'kWh', 'MWh'] as const
+
+/** OCPP 2.0.1 MeasurandEnumType, the part that meters serve, each with the units it may come in. */
+export const measurandUnits = {
+  'Energy.Active.Import.Register': energyUnits,
+  'Energy.Active.Export.Register': energyUnits,
+  // Partial and resettable counters: they tell an interval that anybody may restart.
+  'Energy.Active.Import.Interval': energyUnits,
+  'Energy.Active.Export.Interval': energyUnits,
+  'Power.Active.Import': ['W', 'kW'],
+  Voltage: ['V'],
+  'Current.Import': ['A', 'mA'],
+  Frequency: ['Hz'],
+  'Power.Factor': ['1'],
+} as const
+
+export type Measurand = keyof typeof measurandUnits
+
+const measurandNames = [
+  'Energy.Active.Import.Register',
+  'Energy.Active.Export.Register',
+  'Energy.Active.Import.Interval',
+  'Energy.Active.Export.Interval',
+  'Power.Active.Import',
+  'Voltage',
+  'Current.Import',
+  'Frequency',
+  'Power.Factor',
+] as const satisfies readonly Measurand[]
+
+const typeNames = [
+  'uint16',
+  'int16',
+  'uint32',
+  'int32',
+  'uint64',
+  'int64',
+  'float32',
+  'float64',
+  'acc32',
+  'acc64',
+] as const
+
+export type RegisterType = (typeof typeNames)[number]
+export type EnergyDirection = 'import' | 'export'
+
+/** The register that a direction's records are made of. */
+export const energyMeasurands = {
+  import: 'Energy.Active.Import.Register',
+  export: 'Energy.Active.Export.Register',
+} as const satisfies Readonly<Record<EnergyDirection, Measurand>>
+
+const decimal = v.pipe(v.string(), v.regex(decimalPattern, 'expected a decimal such as 0.1, written as a string'))
+const wholeWh = v.pipe(
+  v.union([v.string(), v.pipe(v.number(), v.safeInteger())]),
+  v.transform(String),
+  v.regex(/^[1-9]\d*$/, 'expected whole Wh above 0'),
+)
+const hexWords = v.pipe(
+  v.array(v.pipe(v.string(), v.regex(/^[0-9A-Fa-f]{4}$/, 'expected one word as four hex digits, quoted'))),
+  v.minLength(1),
+)
+const rawValue = v.pipe(
+  v.string(),
+  v.regex(/^0x[0-9A-Fa-f]{4,16}$/, 'expected the raw register in hex, such as 0x8000'),
+)
+const address = integerBetween(0, 0xffff)
+const phase = v.picklist(['L1', 'L2', 'L3', 'N'])
+const functionCode = v.picklist([3, 4])
+const wordOrder = v.picklist(['big', 'little'])
+
+const quantity = v.pipe(
+  v.strictObject({
+    measurand: v.picklist(measurandNames),
+    /** Absent for the total over all phases. */
+    phase: v.exactOptional(phase),
+    functionCode,
+    /** Zero-based PDU address; with `sunspec`, the offset from the model's ID register. */
+    address,
+    type: v.picklist(typeNames),
+    wordOrder,
+    unit: v.picklist([...energyUnits, 'W', 'kW', 'V', 'A', 'mA', 'Hz', '1']),
+    /** What one count is worth, in `unit`: value = raw * scale. 1 when absent. */
+    scale: v.exactOptional(decimal),
+    /** Address of the sunssf that scales this register by a power of ten. */
+    scaleFactor: v.exactOptional(address),
+    /** Raw values that mean "no value here". NaN never needs to be listed. */
+    notImplemented: v.exactOptional(v.array(rawValue)),
+    /** What the meter's own counting resolves, in `unit`, where it is coarser than the register. */
+    resolution: v.exactOptional(decimal),
+    /** A counter that can be reset or counts only a part: it must never reach a record. */
+    sign: v.exactOptional(v.literal('never')),
+    source: v.exactOptional(v.string()),
+  }),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return
+    for (const message of quantityProblems(dataset.value)) addIssue({ message })
+  }),
+)
+
+function quantityProblems(q: {
+  measurand: Measurand
+  unit: string
+  scale?: string
+  sign?: 'never'
+}): readonly string[] {
+  const units: readonly string[] = measurandUnits[q.measurand]
+  const problems = units.includes(q.unit) ? [] : [`${q.measurand} comes in ${units.join(', ')}, got ${q.unit}`]
+  const isTotal = q.measurand.startsWith('Energy.') && q.measurand.endsWith('.Register')
+  const isInterval = q.measurand.endsWith('.Interval')
+  if (q.sign === 'never' && isTotal) {
+    problems.push(
+      `a counter marked 'sign: never' cannot be ${q.measurand}: name it ${q.measurand.replace('.Register', '.Interval')}`,
+    )
+  }
+  if (q.sign !== 'never' && isInterval) problems.push(`${q.measurand} needs 'sign: never'`)
+  if (q.scale !== undefined && Number(q.scale) === 0) problems.push('scale 0 would make every value 0')
+  return problems
+}
+
+const serial = v.variant('type', [
+  v.strictObject({ type: v.literal('uint32'), functionCode, address, wordOrder }),
+  /** ASCII, two characters a word, padded with NUL or blanks. */
+  v.strictObject({
+    type: v.literal('string'),
+    functionCode,
+    address,
+    words: integerBetween(1, 32),
+    /** The SunSpec model that `address` counts from, where it is another than the profile's own. */
+    sunspecModel: v.exactOptional(integerBetween(1, 0xfffe)),
+  }),
+])
+
+const vector = v.strictObject({
+  measurand: v.picklist(measurandNames),
+  phase: v.exactOptional(phase),
+  words: hexWords,
+  /** The power of ten that the scale factor's register held. */
+  scaleFactor: v.exactOptional(integerBetween(-10, 10)),
+  /** The exact value in the quantity's unit. */
+  value: decimal,
+  /** Energy: what the value is worth in whole Wh, rounded once. */
+  registerWh: v.exactOptional(v.pipe(v.string(), v.regex(/^\d+$/))),
+  source: v.exactOptional(v.string()),
+})
+
+const meterProfile = v.pipe(
+  v.strictObject({
+    version: v.literal(1),
+    id: v.pipe(v.string(), v.regex(idPattern)),
+    brand: v.string(),
+    models: v.pipe(v.array(v.string()), v.minLength(1)),
+    phases: v.picklist([1, 2, 3]),
+    transports: v.pipe(v.array(v.picklist(['rtu', 'tcp'])), v.minLength(1)),
+    defaults: v.strictObject({
+      baudRate: integerBetween(300, 921_600),
+      parity: v.picklist(['none', 'even', 'odd']),
+      stopBits: v.picklist([1, 2]),
+      unitId: integerBetween(1, 247),
+    }),
+    /** The most registers one request may ask for. */
+    maxRegisters: integerBetween(1, 125),
+    /** How long the meter wants to be left alone between two requests. */
+    minGapMs: v.exactOptional(integerBetween(0, 10_000)),
+    /** Where the registers stand in a SunSpec model, whose place is found at run time. */
+    sunspec: v.exactOptional(v.strictObject({ model: integerBetween(1, 0xfffe), length: integerBetween(1, 0xfffe) })),
+    quantities: v.pipe(v.array(quantity), v.minLength(1)),
+    serial: v.exactOptional(serial),
+    /** Where the energy registers start again at 0, in Wh. acc32 and acc64 tell it by their type and scale factor. */
+    rolloverWh: v.exactOptional(wholeWh),
+    notes: v.array(v.string()),
+    /** Where the facts come from: key to reference. */
+    sources: v.record(v.string(), v.string()),
+    vectors: v.array(vector),
+  }),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return
+    for (const message of profileProblems(dataset.value)) addIssue({ message })
+  }),
+)
+
+/** One meter model's register map, as it stands in `hardware/meters`. */
+export type MeterProfile = v.InferOutput<typeof meterProfile>
+/** One measured quantity of a meter: where it stands and how it is written. */
+export type Quantity = MeterProfile['quantities'][number]
+/** The register or text that tells one meter from another of its model. */
+export type SerialRegister = NonNullable<MeterProfile['serial']>
+/** One captured exchange: words in, value out. */
+export type ProfileVector = MeterProfile['vectors'][number]
+
+const nameOf = (q: { measurand: Measurand; phase?: string }) => [q.measurand, q.phase].filter(Boolean).join(' ')
+
+/** Whether a quantity is a total that records are made of. */
+export function isEnergyTotal(q: Quantity): boolean {
+  return q.phase === undefined && Object.values<Measurand>(energyMeasurands).includes(q.measurand)
+}
+
+function profileProblems(profile: MeterProfile): readonly string[] {
+  const totals = profile.quantities.filter(isEnergyTotal)
+  const names = profile.quantities.map(nameOf)
+  const vectorNames = profile.vectors.map(nameOf)
+  return [
+    ...(totals.length === 0 ? ['quantities: no energy register over all phases'] : []),
+    ...[...new Set(names.filter((name, i) => names.indexOf(name) !== i))].map((name) => `quantities: ${name} twice`),
+    ...totals
+      .filter((q) => !profile.vectors.some((w) => nameOf(w) === nameOf(q) && w.registerWh !== undefined))
+      .map((q) => `vectors: no vector with registerWh for ${nameOf(q)}`),
+    ...vectorNames
+      .filter((name) => !names.includes(name))
+      .map((name) => `vectors: ${name} is not among the quantities`),
+    ...(profile.rolloverWh !== undefined && totals.some((q) => q.type.startsWith('acc'))
+      ? ['rolloverWh: acc32 and acc64 roll over by their width and scale factor, a second number would contradict']
+      : []),
+    ...(profile.sunspec === undefined ? [] : outsideModel(profile, profile.sunspec.length)),
+  ]
+}
+
+function outsideModel(profile: MeterProfile, length: number): readonly string[] {
+  return profile.quantities
+    .filter((q) => Math.max(q.address, q.scaleFactor ?? 0) >= length + 2)
+    .map((q) => `quantities: ${nameOf(q)} stands outside the model, which ends at offset ${length + 1}`)
+}
+
+/** Accepts a meter profile, or tells every problem with its path. */
+export function decodeMeterProfile(input: unknown, source: string): MeterProfile {
+  return decodeWith(meterProfile, input, source, 'profile/invalid')
+}
