@@ -80,7 +80,10 @@ export function parsePublicKey(spki: string): PublicKey {
   const upper = spki.toUpperCase()
   const key = upper.startsWith(spkiPrefix) ? fromHex(upper.slice(spkiPrefix.length)) : undefined
   if (key === undefined || key[0] !== 4 || !secp256k1.utils.isValidPublicKey(key)) {
-    throw new WattError('key/unreadable', `SPKI hex of an uncompressed secp256k1 key expected, got '${spki.slice(0, 200)}'`)
+    throw new WattError(
+      'key/unreadable',
+      `SPKI hex of an uncompressed secp256k1 key expected, got '${spki.slice(0, 200)}'`,
+    )
   }
   return key
 }
@@ -122,7 +125,11 @@ export function verifyParsed(parsed: ParsedOcmf, publicKey: PublicKey, verifier:
   const place = `record ${parsed.record.epoch}/${parsed.record.sequence} of '${parsed.record.template.pointText}'`
   if (!isLowS(parsed.signature)) return { ok: false, code: 'record/malformed', message: `${place}: SD: low-s expected` }
   if (!verifier.verify(asciiToBytes(parsed.payload), parsed.signature, publicKey)) {
-    return { ok: false, code: 'record/bad-signature', message: `${place}: not signed by the key of this metering point` }
+    return {
+      ok: false,
+      code: 'record/bad-signature',
+      message: `${place}: not signed by the key of this metering point`,
+    }
   }
   return { ok: true, parsed }
 }

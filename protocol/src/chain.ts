@@ -52,7 +52,8 @@ export function verifyRange(
   const entries = texts.map((text, index) => readEntry(text, index))
   const good = entries.filter((entry): entry is Entry => 'parsed' in entry)
   const ours = good.filter(({ parsed }) => parsed.record.template.pointText === expected.pointText)
-  const first = expected.firstSequence ?? ours.reduce((low, { parsed }) => Math.min(low, parsed.record.sequence), Infinity)
+  const first =
+    expected.firstSequence ?? ours.reduce((low, { parsed }) => Math.min(low, parsed.record.sequence), Infinity)
   let sequence = Number.isFinite(first) ? first : 1
   let link = expected.previousHash
   let epoch = 0
@@ -146,4 +147,3 @@ export function isEquivocation(proof: EquivocationProof, verifier: SignatureVeri
     a.parsed.hash !== b.parsed.hash
   )
 }
-

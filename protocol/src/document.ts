@@ -1,4 +1,4 @@
-import { type PublicKey, type SignatureVerifier, type Signer, nobleVerifier } from './attestation.ts'
+import { nobleVerifier, type PublicKey, type SignatureVerifier, type Signer } from './attestation.ts'
 import { asciiToBytes, fromHex, hashText, toUpperHex } from './bytes.ts'
 import { decodeDerSignature, encodeDerSignature } from './der.ts'
 import { type ErrorCode, WattError } from './errors.ts'
@@ -36,9 +36,7 @@ function toAsciiJson(content: object): string {
   )
 }
 
-const sections = new RegExp(
-  `^(WATT-[A-Z]+)\\|([^|]+)\\|\\{"SA":"${signatureAlgorithm}","SD":"([0-9A-F]{16,144})"\\}$`,
-)
+const sections = new RegExp(`^(WATT-[A-Z]+)\\|([^|]+)\\|\\{"SA":"${signatureAlgorithm}","SD":"([0-9A-F]{16,144})"\\}$`)
 
 /** Takes a document apart, or throws `code` with the reason. */
 export function parseDocument(kind: DocumentKind, text: string, code: ErrorCode): SignedDocument {

@@ -8,7 +8,7 @@ import {
   type ParsedOcmf,
   parseOcmfText,
 } from './ocmf.ts'
-import { type ReadingState, readingStateNames, readingStates, type Registers } from './reading.ts'
+import { type ReadingState, type Registers, readingStateNames, readingStates } from './reading.ts'
 import { makeTimestamp } from './timestamp.ts'
 
 // SPEC-40. A frame says how a record differs from a full text that the receiver already has (the base):

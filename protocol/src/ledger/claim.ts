@@ -1,9 +1,9 @@
 import type { Role } from '../certificate.ts'
 import type { Timestamp } from '../clock.ts'
-import { type ErrorCode } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { PointId } from '../ids.ts'
 import { directions, type OcmfRecord } from '../ocmf.ts'
-import { type Direction, readingStates, type Registers } from '../reading.ts'
+import { type Direction, type Registers, readingStates } from '../reading.ts'
 import type { Wh } from '../units.ts'
 
 /** The last register that counted: energy is always the difference to it (SPEC-80). */

@@ -1,5 +1,12 @@
 import * as v from 'valibot'
-import type { PublicKey, SignatureVerifier, Signer } from '../attestation.ts'
+import {
+  formatPublicKey,
+  type PublicKey,
+  parsePublicKey,
+  type SignatureVerifier,
+  type Signer,
+  samePublicKey,
+} from '../attestation.ts'
 import { bytesToAscii } from '../bytes.ts'
 import { decodeWith, integerBetween } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
@@ -20,6 +27,8 @@ export interface Refusal {
 /** The ledger's word on one metering point: everything up to this place is accepted and final (SPEC-70). */
 export interface Receipt {
   readonly point: PointId
+  /** The key of the ledger that signed it. */
+  readonly ledger: PublicKey
   /** Made anew at each start of the ledger. Within one session receipts only grow. */
   readonly session: string
   /** Counts the receipts of a session, over all metering points. */
@@ -36,10 +45,15 @@ export interface Receipt {
   readonly refusal?: Refusal
 }
 
+/** What goes into a receipt; the key is the signer's. */
+export type ReceiptFacts = Omit<Receipt, 'ledger'>
+
 const safeCount = integerBetween(0, Number.MAX_SAFE_INTEGER)
 const receiptShape = v.strictObject({
   v: v.literal(1),
   point: v.string(),
+  /** SPKI hex of the ledger's key. */
+  ledger: v.string(),
   session: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
   serial: safeCount,
   epoch: safeCount,
@@ -59,28 +73,45 @@ const receiptShape = v.strictObject({
 })
 
 /** Signs a receipt with the ledger's key. */
-export function formatReceipt(receipt: Receipt, signer: Signer): string {
-  const { mintedWh, burnedWh, refusal, ...rest } = receipt
-  const content = { v: 1, ...rest, mintedWh: mintedWh.toString(), burnedWh: burnedWh.toString() }
-  return signDocument('WATT-RECEIPT', refusal === undefined ? content : { ...content, refusal }, signer)
+export function formatReceipt(facts: ReceiptFacts, signer: Signer): string {
+  const { point, session, serial, epoch, sequence, hash, mintedWh, burnedWh, resend, refusal } = facts
+  const content = {
+    v: 1,
+    point,
+    ledger: formatPublicKey(signer.publicKey),
+    session,
+    serial,
+    epoch,
+    sequence,
+    hash,
+    mintedWh: mintedWh.toString(),
+    burnedWh: burnedWh.toString(),
+    resend,
+    refusal,
+  }
+  return signDocument('WATT-RECEIPT', content, signer)
 }
 
-/** Parses a receipt and checks it against the ledger's key. */
-export function parseReceipt(text: string, ledgerKey: PublicKey, verifier?: SignatureVerifier): Receipt {
+/**
+ * Parses a receipt and checks that the key it names has signed it, and that this is the key of the ledger that
+ * is trusted. Without one, any ledger will do: that is how a gateway meets its first (SPEC-74).
+ */
+export function parseReceipt(text: string, trusted: PublicKey | undefined, verifier?: SignatureVerifier): Receipt {
   const document = parseDocument('WATT-RECEIPT', text, 'receipt/invalid')
-  if (!isSignedBy(document, ledgerKey, verifier)) {
-    throw new WattError('receipt/invalid', 'receipt: not signed by the key of this ledger')
+  const content = decodeWith(receiptShape, document.content, 'receipt', 'receipt/invalid')
+  const ledger = parsePublicKey(content.ledger)
+  if (trusted !== undefined && !samePublicKey(ledger, trusted)) {
+    throw new WattError('receipt/invalid', `receipt for '${content.point}': not from the ledger that is trusted here`)
   }
-  const { v: _version, mintedWh, burnedWh, refusal, ...rest } = decodeWith(
-    receiptShape,
-    document.content,
-    'receipt',
-    'receipt/invalid',
-  )
+  if (!isSignedBy(document, ledger, verifier)) {
+    throw new WattError('receipt/invalid', `receipt for '${content.point}': not signed by the key it names`)
+  }
+  const { v: _version, mintedWh, burnedWh, refusal, ...rest } = content
   parsePointId(rest.point)
   return {
     ...rest,
     point: rest.point as PointId, // checked above
+    ledger,
     mintedWh: BigInt(mintedWh),
     burnedWh: BigInt(burnedWh),
     ...(refusal === undefined ? {} : { refusal }),

@@ -1,0 +1,62 @@
+import test from 'ava'
+import { WattError } from '../errors.ts'
+import { encodeCommonModel, encodeSunSpecMap, encodeText, findSunSpecModel, type ReadRegisters } from './sunspec.ts'
+
+const common = encodeCommonModel({ manufacturer: 'Acme', model: 'M203', version: '1.0', serial: 'A1' })
+const meter = { id: 203, data: Array.from({ length: 105 }, () => 7) }
+
+/** A device with a map at one base, that answers exception 2 elsewhere. */
+function device(base: number, words: readonly number[]): ReadRegisters {
+  return async (_functionCode, address, count) => {
+    const found = words.slice(address - base, address - base + count)
+    if (address < base || found.length < count) throw new WattError('bus/exception', 'illegal data address')
+    return found
+  }
+}
+
+for (const base of [40_000, 0, 50_000]) {
+  test(`a model is found behind the others, map at ${base}`, async (t) => {
+    const model = await findSunSpecModel(device(base, encodeSunSpecMap([common, meter])), 203)
+    t.deepEqual(model, { id: 203, address: base + 2 + 68, length: 105 })
+  })
+}
+
+test('a base without the marker is passed over', async (t) => {
+  const words = [...Array.from({ length: 50_000 }, () => 0), ...encodeSunSpecMap([meter])]
+  t.is((await findSunSpecModel(device(0, words), 203)).address, 50_002)
+})
+
+test('a missing model is told with what was found', async (t) => {
+  await t.throwsAsync(findSunSpecModel(device(40_000, encodeSunSpecMap([common])), 203), {
+    message: 'SunSpec model 203 expected in the map at 40000, found 1',
+  })
+  await t.throwsAsync(findSunSpecModel(device(0, encodeSunSpecMap([])), 203), { message: /found none/ })
+})
+
+test('a device without a map is told so', async (t) => {
+  await t.throwsAsync(findSunSpecModel(device(7, []), 203), { message: 'no SunSpec marker at 40000, 0, 50000' })
+})
+
+test('a chain that never ends is given up', async (t) => {
+  const endless: ReadRegisters = async (_functionCode, address) => (address === 40_000 ? [0x5375, 0x6e53] : [9, 0])
+  await t.throwsAsync(findSunSpecModel(endless, 203), { message: /found 9, 9/ })
+  const long: ReadRegisters = async (_functionCode, address) => (address === 40_000 ? [0x5375, 0x6e53] : [9, 30_000])
+  await t.throwsAsync(findSunSpecModel(long, 203), { message: /found 9$/ })
+})
+
+test('a timeout while searching is passed on, not taken for a missing map', async (t) => {
+  const dead: ReadRegisters = async () => {
+    throw new WattError('bus/timeout', 'no answer', { retryable: true })
+  }
+  await t.throwsAsync(findSunSpecModel(dead, 203), { message: 'no answer' })
+})
+
+test('a header that is cut short is refused', async (t) => {
+  const short: ReadRegisters = async (_functionCode, address) => (address === 40_000 ? [0x5375, 0x6e53] : [203])
+  await t.throwsAsync(findSunSpecModel(short, 203), { message: /model header at 40002: 2 words expected/ })
+})
+
+test('the common model has the length that the specification gives', (t) => {
+  t.is(common.data.length, 66)
+  t.deepEqual(encodeText('AB', 2), [0x4142, 0])
+})

@@ -1,0 +1,53 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import {
+  decodeFrame,
+  fromHex,
+  parseCertificate,
+  parseOcmfText,
+  parsePublicKey,
+  parseReceipt,
+  verifyRange,
+  verifyRecord,
+} from './index.ts'
+
+const read = (name: string) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), 'utf8'))
+const records: { text: string; hash: string }[] = read('records').records
+const key = parsePublicKey(read('records').key)
+
+test('golden vectors: what is written down is what the code makes', (t) => {
+  const generator = fileURLToPath(new URL('../vectors/generate.ts', import.meta.url))
+  t.notThrows(() => execFileSync(process.execPath, [generator, '--check'], { stdio: 'pipe' }))
+})
+
+test('golden vectors: the certificate and the records are one chain', (t) => {
+  const certificate = parseCertificate(read('certificate').text)
+  const verdict = verifyRange(
+    records.map(({ text }) => text),
+    { pointText: 'gw-1 roof', keyOf: () => key, firstSequence: 1, previousHash: certificate.hash },
+  )
+  t.like(verdict, { ok: true, count: records.length, headHash: records.at(-1)!.hash })
+})
+
+test('golden vectors: every frame rebuilds to its text', (t) => {
+  const { base: baseHash, frames } = read('frames')
+  const base = parseOcmfText(records.find(({ hash }) => hash === baseHash)!.text)
+  t.true(frames.length >= 9)
+  for (const { frame, text } of frames) {
+    const { previousHash } = parseOcmfText(text).record
+    t.is(decodeFrame(fromHex(frame)!, { base, previousHash }), text)
+  }
+})
+
+for (const { what, text, verdict } of read('verdicts').records) {
+  test(`golden vectors: a record, ${what}, is ${verdict}`, (t) => {
+    const result = verifyRecord(text, key)
+    t.is(result.ok ? 'valid' : result.code, verdict)
+  })
+}
+
+test('golden vectors: the receipt is signed by the ledger it names', (t) => {
+  t.is(parseReceipt(read('receipt').text, undefined).sequence, 1)
+})
