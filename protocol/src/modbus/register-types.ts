@@ -19,3 +19,8 @@ export const registerShapes: Readonly<Record<RegisterType, RegisterShape>> = {
   acc32: { words: 2, kind: 'unsigned' },
   acc64: { words: 4, kind: 'unsigned' },
 }
+
+/** How many words a register of that type takes. */
+export function registerWords(type: RegisterType): number {
+  return registerShapes[type].words
+}
