@@ -15,7 +15,7 @@ install: .toolchain/ready node_modules/.installed ## Node 24 where the system's 
 	@sh hardware/provisioning/install-node.sh
 
 node_modules/.installed: package-lock.json .toolchain/ready
-	@echo "installing packages ..." && npm ci --no-progress --loglevel=error && touch $@
+	@echo "installing packages ..." && npm install --no-save --no-progress --loglevel=error && touch $@
 
 system: ## Debian packages that the tests use as peers and judges
 	@sh hardware/provisioning/install-test-packages.sh
