@@ -3,11 +3,13 @@
  * receipts and exit messages, and never change their meaning.
  */
 export const errorCodes = [
+  'broker/unreachable',
   'bus/closed',
   'bus/exception',
   'bus/frame',
   'bus/timeout',
   'certificate/invalid',
+  'certificate/outdated',
   'chain/broken',
   'chain/duplicate',
   'chain/foreign',

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { stringify } from 'yaml'
 
 /** Simulated seconds per real second: twenty seconds of demo are forty minutes of a summer's day. */
@@ -33,7 +33,7 @@ export interface HouseOptions {
  */
 export function writeHouse(folder: string, ports: HousePorts, options: HouseOptions = {}): House {
   mkdirSync(folder, { recursive: true })
-  const line = relative(process.cwd(), join(folder, 'ttySIM'))
+  const line = join(folder, 'ttySIM')
   // A Modbus register gains 120 Wh here while a real one gains 1 Wh: the fuse must look as much larger.
   const maxPowerW = 43_000 * speedUp
   const intervalSeconds = options.intervalSeconds ?? 1

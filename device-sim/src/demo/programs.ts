@@ -34,7 +34,8 @@ export class Program {
 
   constructor(name: ProgramName, args: readonly string[]) {
     this.name = name
-    this.#child = spawn(pathOf(name), args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    // Detached: Ctrl-C on the terminal must reach the demo alone, which stops the others in their order.
+    this.#child = spawn(pathOf(name), args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     this.#exited = once(this.#child, 'exit').then(([code]) => {
       this.#wake()
       return code as number | null

@@ -6,7 +6,7 @@ const pointSchema = v.object({
   id: v.string(),
   role: v.string(),
   profile: v.string(),
-  state: v.string(),
+  state: v.nullish(v.string()),
   registers: v.object({ importWh: v.optional(wh), exportWh: v.optional(wh) }),
   lastSigned: v.nullish(v.object({ epoch: v.number(), sequence: v.number(), takenAt: v.number() })),
   waiting: v.number(),

@@ -18,7 +18,7 @@ function row(point: PointStatus): string[] {
   return [
     point.id,
     point.role,
-    point.state,
+    point.state ?? '-',
     registerText(point),
     point.lastSigned?.sequence.toString() ?? '-',
     point.waiting.toString(),

@@ -4,7 +4,7 @@ import { WattError } from '../errors.ts'
 import { roundRational } from '../units.ts'
 import type { Quantity, RegisterType } from './meter-profile.ts'
 import { toExactRational } from './rational.ts'
-import { registerShapes } from './register-types.ts'
+import { registerShapes, registerWords } from './register-types.ts'
 import {
   decodeEnergy,
   decodeExact,
@@ -179,6 +179,10 @@ test('a quantity comes back from its words, and stays at the end of its range be
   t.is(decodeQuantity(encodeQuantity(-1e9, power), power), -0x8000)
   const volts = energy({ measurand: 'Voltage', unit: 'V' })
   t.is(decodeQuantity(encodeQuantity(230.1, volts), volts), Math.fround(230.1))
+})
+
+test('a register takes as many words as its bits', (t) => {
+  for (const type of types) t.is(registerWords(type) * 16, Number(type.replace(/\D/g, '')))
 })
 
 test('a scale factor is a power of ten between -10 and 10', (t) => {

@@ -23,6 +23,7 @@ for (const base of [40_000, 0, 50_000]) {
 
 test('a base without the marker is passed over', async (t) => {
   const words = [...Array.from({ length: 50_000 }, () => 0), ...encodeSunSpecMap([meter])]
+  words[40_000] = 0x5375
   t.is((await findSunSpecModel(device(0, words), 203)).address, 50_002)
 })
 

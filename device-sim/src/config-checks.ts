@@ -1,0 +1,117 @@
+import type { MeterProfile } from '@wattline/protocol'
+import type { LineConfig, MeterConfig, SimConfig } from './config.ts'
+
+interface Item<T> {
+  readonly path: string
+  readonly item: T
+}
+
+export interface ConfigParts {
+  readonly lines: readonly Item<LineConfig>[]
+  readonly meters: readonly Item<MeterConfig>[]
+  readonly faults: readonly Item<SimConfig['faults'][number]>[]
+  readonly ids: { readonly lines: ReadonlySet<string>; readonly meters: ReadonlySet<string> }
+  readonly profiles: ReadonlyMap<string, MeterProfile>
+}
+
+/** Where a meter hangs, as a text that is the same for meters on one line or port. */
+export function placeOf({ line, tcp, rtuOverTcp }: MeterConfig): string {
+  if (line !== undefined) return `line ${line}`
+  const endpoint = tcp ?? rtuOverTcp
+  return `${tcp === undefined ? 'rtuOverTcp' : 'tcp'} ${endpoint?.host}:${endpoint?.port}`
+}
+
+/** What no single field shows: names that nobody has, two meters in one place, energy that would be counted twice. */
+export function findProblems(parts: ConfigParts): readonly string[] {
+  return [
+    ...repeated(parts.lines, ({ id }) => id, 'id'),
+    ...repeated(parts.lines, ({ path }) => path, 'path'),
+    ...repeated(parts.meters, ({ id }) => id, 'id'),
+    ...repeated(parts.meters, (meter) => `unit ${meter.unitId} on ${placeOf(meter)}`, 'unitId'),
+    ...repeated(transportsOf(parts), ({ port }) => port, 'port'),
+    ...parts.meters.flatMap(({ path, item }) => meterProblems(path, item, parts)),
+    ...parts.faults.flatMap(({ path, item }) => faultProblems(path, item, parts)),
+    ...seenProblems(parts.meters),
+  ]
+}
+
+function repeated<T>(items: readonly Item<T>[], keyOf: (item: T) => string, field: string): readonly string[] {
+  const keys = items.map(({ item }) => keyOf(item))
+  return items.flatMap(({ path }, i) =>
+    keys.indexOf(keys[i] ?? '') < i ? [`${path}.${field}: ${keys[i]} is taken`] : [],
+  )
+}
+
+// One port speaks either Modbus TCP or RTU over TCP.
+function transportsOf({ meters }: ConfigParts): readonly Item<{ port: string }>[] {
+  const byPlace = new Map(meters.filter(({ item }) => item.line === undefined).map((m) => [placeOf(m.item), m]))
+  return [...byPlace].flatMap(([place, { path }]) => {
+    const port = place.split(' ')[1] ?? ''
+    return port.endsWith(':0') ? [] : [{ path, item: { port } }]
+  })
+}
+
+function meterProblems(path: string, meter: MeterConfig, { ids, profiles }: ConfigParts): readonly string[] {
+  const places = [meter.line, meter.tcp, meter.rtuOverTcp].filter((place) => place !== undefined)
+  const profile = profiles.get(meter.profile)
+  const problems = meter.sees.filter((id) => !ids.meters.has(id)).map((id) => `${path}.sees: no meter '${id}'`)
+  if (places.length !== 1) problems.push(`${path}: exactly one of line, tcp, rtuOverTcp expected`)
+  if (meter.line !== undefined && !ids.lines.has(meter.line)) problems.push(`${path}.line: no line '${meter.line}'`)
+  if (profile !== undefined && meter.serial !== undefined && !fitsSerial(meter.serial, profile)) {
+    problems.push(`${path}.serial: profile ${profile.id} has a serial number of 32 bits, got '${meter.serial}'`)
+  }
+  return problems
+}
+
+function fitsSerial(serial: string, profile: MeterProfile): boolean {
+  return profile.serial?.type !== 'uint32' || (/^[1-9]\d{0,9}$/.test(serial) && Number(serial) < 0xffff_ffff)
+}
+
+function faultProblems(
+  path: string,
+  fault: SimConfig['faults'][number],
+  { ids, meters, profiles }: ConfigParts,
+): readonly string[] {
+  const line = 'line' in fault ? fault.line : undefined
+  const problems: string[] = []
+  if ((fault.meter === undefined) === (line === undefined))
+    problems.push(`${path}: exactly one of meter, line expected`)
+  if (fault.meter !== undefined && !ids.meters.has(fault.meter))
+    problems.push(`${path}.meter: no meter '${fault.meter}'`)
+  if (line !== undefined && !ids.lines.has(line)) problems.push(`${path}.line: no line '${line}'`)
+  const meter = meters.find(({ item }) => item.id === fault.meter)?.item
+  if (meter?.tcp !== undefined && (fault.kind === 'bad-crc' || fault.kind === 'noise')) {
+    problems.push(`${path}.kind: Modbus TCP has no ${fault.kind}, '${meter.id}' is not on a line`)
+  }
+  const profile = meter && profiles.get(meter.profile)
+  if (fault.kind === 'meter-swapped' && profile !== undefined && !fitsSerial(fault.toSerial, profile)) {
+    problems.push(`${path}.toSerial: profile ${profile.id} has a serial number of 32 bits, got '${fault.toSerial}'`)
+  }
+  return problems
+}
+
+function seenProblems(meters: ConfigParts['meters']): readonly string[] {
+  const seenBy = new Map<string, string>()
+  const problems: string[] = []
+  for (const { path, item } of meters) {
+    for (const id of item.sees) {
+      const other = seenBy.get(id)
+      if (other === undefined) seenBy.set(id, item.id)
+      else problems.push(`${path}.sees: '${id}' is already seen by '${other}'`)
+    }
+  }
+  return [
+    ...problems,
+    ...meters.filter(({ item }) => isInCycle(item.id, seenBy)).map(({ path }) => `${path}.sees: sees itself`),
+  ]
+}
+
+function isInCycle(id: string, seenBy: ReadonlyMap<string, string>): boolean {
+  const passed = new Set<string>()
+  let parent = seenBy.get(id)
+  while (parent !== undefined && parent !== id && !passed.has(parent)) {
+    passed.add(parent)
+    parent = seenBy.get(parent)
+  }
+  return parent === id
+}

@@ -1,0 +1,43 @@
+import type { Quantity } from '@wattline/protocol'
+
+/** What a meter measures besides energy, at one moment. */
+export interface Electricity {
+  readonly powerMilliwatts: number
+  readonly phases: 1 | 2 | 3
+  /** Simulated seconds since the start. */
+  readonly seconds: number
+}
+
+const phaseNumbers: Readonly<Record<NonNullable<Quantity['phase']>, number>> = { L1: 0, L2: 1, L3: 2, N: 3 }
+
+/** The momentary value of a quantity in its base unit: a plausible grid, the load shared evenly by the phases. */
+export function toMomentaryValue(quantity: Quantity, electricity: Electricity): number {
+  const { powerMilliwatts, phases, seconds } = electricity
+  const share = quantity.phase === undefined ? 1 : 1 / phases
+  const watts = (powerMilliwatts / 1000) * share
+  switch (quantity.measurand) {
+    case 'Power.Active.Import':
+      return watts
+    case 'Voltage':
+      return toVolts(quantity, seconds)
+    case 'Current.Import':
+      return Math.abs(watts) / (toVolts(quantity, seconds) * Math.abs(toPowerFactor(watts)))
+    case 'Frequency':
+      return Math.round(100 * (50 + 0.02 * Math.sin(seconds / 61))) / 100
+    case 'Power.Factor':
+      return toPowerFactor(watts)
+    default:
+      throw new Error(`${quantity.measurand} is an energy`)
+  }
+}
+
+function toVolts(quantity: Quantity, seconds: number): number {
+  const phase = quantity.phase === undefined ? 0 : phaseNumbers[quantity.phase]
+  return Math.round(10 * (230 + 2 * Math.sin(seconds / 97 + phase))) / 10
+}
+
+// Negative while energy is exported, and 1 on an idle line.
+function toPowerFactor(watts: number): number {
+  if (Math.abs(watts) < 1) return 1
+  return watts < 0 ? -0.98 : 0.98
+}

@@ -1,0 +1,180 @@
+import {
+  encodeEnergy,
+  encodeQuantity,
+  type MeterProfile,
+  type Quantity,
+  type Rational,
+  registerWords,
+} from '@wattline/protocol'
+import { toMomentaryValue } from './electricity.ts'
+import { type Flow, millijoulesPerWh } from './energy-tree.ts'
+import { exceptionCodes, type RegisterReader } from './pdu.ts'
+import { encodeSerial, layOutRegisters, type PlacedSlot, type Slot } from './register-map.ts'
+
+export interface SimMeterOptions {
+  readonly id: string
+  readonly profile: MeterProfile
+  readonly serial: string
+  readonly startWh: { readonly import: bigint; readonly export: bigint }
+  /** What has passed since the start; the meter looks at it whenever it is read. */
+  readonly flow: Flow
+  readonly sunspecBase?: number
+  /** Simulated seconds since the start. */
+  readonly seconds: () => number
+}
+
+/** What the meter counts in. Real meters count finer than their registers show. */
+interface Measured {
+  readonly importMillijoules: bigint
+  readonly exportMillijoules: bigint
+  readonly powerMilliwatts: number
+  readonly seconds: number
+}
+
+/** One meter: counts what flows through it, and serves its registers as its profile describes them. */
+export class SimMeter implements RegisterReader {
+  readonly id: string
+  readonly #options: SimMeterOptions
+  readonly #slots: readonly PlacedSlot[]
+  #serial: string
+  #offset: { import: bigint; export: bigint }
+  #width: bigint | undefined
+  #held: Measured | undefined
+  #valueless = false
+
+  constructor(options: SimMeterOptions) {
+    this.id = options.id
+    this.#options = options
+    this.#slots = layOutRegisters(options.profile, options.sunspecBase ?? 40_000)
+    this.#serial = options.serial
+    this.#offset = {
+      import: options.startWh.import * millijoulesPerWh,
+      export: options.startWh.export * millijoulesPerWh,
+    }
+  }
+
+  get serial(): string {
+    return this.#serial
+  }
+
+  /** What the registers would show now if they could show everything, in mJ. */
+  get registers(): { importMillijoules: bigint; exportMillijoules: bigint } {
+    const { importMillijoules, exportMillijoules } = this.#measure()
+    return { importMillijoules, exportMillijoules }
+  }
+
+  /** Freezes all registers, or lets them go on. */
+  setStuck(stuck: boolean): void {
+    this.#held = stuck ? this.#measure() : undefined
+  }
+
+  /** Makes every register hold what means "no value". */
+  setValueless(valueless: boolean): void {
+    this.#valueless = valueless
+  }
+
+  /** Counts modulo a width from now on; without one, from 0. */
+  rollOver(widthWh: number | undefined): void {
+    if (widthWh === undefined) this.#restartAt(0n)
+    else this.#width = BigInt(widthWh) * millijoulesPerWh
+  }
+
+  /** Another meter of the same model hangs here now. */
+  swap(serial: string, startWh: number): void {
+    this.#serial = serial
+    this.#width = undefined
+    this.#restartAt(BigInt(startWh) * millijoulesPerWh)
+  }
+
+  /** Both registers leap; none goes below 0. */
+  jump(byWh: number): void {
+    const by = BigInt(byWh) * millijoulesPerWh
+    const { importMillijoules, exportMillijoules } = this.#measure()
+    this.#offset.import += importMillijoules + by < 0n ? -importMillijoules : by
+    this.#offset.export += exportMillijoules + by < 0n ? -exportMillijoules : by
+  }
+
+  /** Words of both kinds of registers. Between the named ones a meter shows 0, and far away an exception. */
+  read(functionCode: 3 | 4, address: number, count: number): readonly number[] | number {
+    const { maxRegisters } = this.#options.profile
+    if (count > maxRegisters) return exceptionCodes.illegalDataValue
+    const near = this.#slots.filter(
+      (placed) => placed.functionCode === functionCode && distance(placed, address, count) <= this.#reach(),
+    )
+    if (near.length === 0) return exceptionCodes.illegalDataAddress
+    const first = Math.min(...near.map((placed) => placed.address - this.#reach()))
+    const end = Math.max(...near.map((placed) => placed.address + placed.length + this.#reach()))
+    if (address < first || address + count > end) return exceptionCodes.illegalDataAddress
+    const words = Array.from({ length: count }, () => 0)
+    const measured = this.#held ?? this.#measure()
+    for (const placed of near) overlay(words, address, placed, () => this.#encode(placed.slot, measured))
+    return words
+  }
+
+  // A SunSpec map says itself where it ends. Other meters go on for a while with registers that no profile names.
+  #reach(): number {
+    return this.#options.profile.sunspec === undefined ? this.#options.profile.maxRegisters : 0
+  }
+
+  #measure(): Measured {
+    const { flow, seconds } = this.#options
+    const cut = (value: bigint) => (this.#width === undefined ? value : value % this.#width)
+    return {
+      importMillijoules: cut(flow.importMillijoules + this.#offset.import),
+      exportMillijoules: cut(flow.exportMillijoules + this.#offset.export),
+      powerMilliwatts: flow.powerMilliwatts,
+      seconds: seconds(),
+    }
+  }
+
+  #restartAt(millijoules: bigint): void {
+    const { flow } = this.#options
+    this.#offset = { import: millijoules - flow.importMillijoules, export: millijoules - flow.exportMillijoules }
+  }
+
+  #encode(slot: Slot, measured: Measured): readonly number[] {
+    if (slot.kind === 'fixed') return slot.words
+    if (slot.kind === 'serial') return encodeSerial(this.#serial, slot.register)
+    if (this.#valueless) return encodeNoValue(slot.quantity)
+    const { phases } = this.#options.profile
+    if (slot.quantity.measurand.startsWith('Energy.')) {
+      return encodeEnergy(energyOf(slot.quantity, measured, phases), slot.quantity, slot.scaleFactor)
+    }
+    return encodeQuantity(toMomentaryValue(slot.quantity, { ...measured, phases }), slot.quantity, slot.scaleFactor)
+  }
+}
+
+function energyOf(quantity: Quantity, measured: Measured, phases: number): Rational {
+  const isImport = quantity.measurand.startsWith('Energy.Active.Import')
+  const share = quantity.phase === undefined ? 1n : BigInt(phases)
+  return {
+    numerator: isImport ? measured.importMillijoules : measured.exportMillijoules,
+    denominator: millijoulesPerWh * share,
+  }
+}
+
+function encodeNoValue(quantity: Quantity): readonly number[] {
+  const words = registerWords(quantity.type)
+  if (quantity.type === 'float32') return [0x7fc0, 0]
+  if (quantity.type === 'float64') return [0x7ff8, 0, 0, 0]
+  const bits = BigInt(quantity.notImplemented?.[0] ?? 0)
+  const big = Array.from({ length: words }, (_, i) => Number((bits >> BigInt(16 * (words - 1 - i))) & 0xffffn))
+  return quantity.wordOrder === 'big' ? big : big.reverse()
+}
+
+function distance({ address, length }: PlacedSlot, from: number, count: number): number {
+  return Math.max(0, address - (from + count), from - (address + length))
+}
+
+function overlay(
+  words: number[],
+  from: number,
+  { address, length }: PlacedSlot,
+  encode: () => readonly number[],
+): void {
+  if (address >= from + words.length || address + length <= from) return
+  encode().forEach((word, i) => {
+    const at = address + i - from
+    if (at >= 0 && at < words.length) words[at] = word
+  })
+}

@@ -1,0 +1,84 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { lstat, readlink, rename, rm, symlink } from 'node:fs/promises'
+import type { Readable, Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { WattError } from '@wattline/protocol'
+
+type PtyProcess = ChildProcessByStdio<Writable, Readable, null>
+
+/** One end of a pseudo-terminal; the peer opens the other end at the link's path as if it were a serial port. */
+export interface Pty {
+  /** The real device behind the link. */
+  readonly device: string
+  write(bytes: Uint8Array): void
+  close(): Promise<void>
+}
+
+export interface PtyOptions {
+  readonly link: string
+  readonly onBytes: (bytes: Uint8Array) => void
+  /** The process that holds the pseudo-terminal ended by itself. */
+  readonly onLost: (error: WattError) => void
+}
+
+/** Opens a pseudo-terminal and links it at a path. */
+export async function openPty({ link, onBytes, onLost }: PtyOptions): Promise<Pty> {
+  await refuseForeignFile(link)
+  const child = spawn('perl', [fileURLToPath(new URL('./pty.pl', import.meta.url))], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  // Writing to a process that just ended is told by its exit.
+  child.stdin.on('error', () => {})
+  const device = await readDevice(child, onBytes)
+  await replaceLink(link, device)
+  let closing = false
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  child.once('exit', (code) => {
+    if (!closing) onLost(new WattError('port/missing', `${link}: the pseudo-terminal ended with code ${code}`))
+  })
+  return {
+    device,
+    write: (bytes) => void child.stdin.write(bytes),
+    async close() {
+      closing = true
+      child.stdin.end()
+      await ended
+      if ((await readlink(link).catch(() => undefined)) === device) await rm(link, { force: true })
+    },
+  }
+}
+
+function readDevice(child: PtyProcess, onBytes: (bytes: Uint8Array) => void): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let head: Buffer = Buffer.alloc(0)
+    const onHead = (chunk: Buffer) => {
+      head = Buffer.concat([head, chunk])
+      const end = head.indexOf('\n')
+      if (end < 0) return
+      child.stdout.off('data', onHead)
+      child.stdout.on('data', onBytes)
+      if (end + 1 < head.length) onBytes(head.subarray(end + 1))
+      resolve(head.subarray(0, end).toString())
+    }
+    child.stdout.on('data', onHead)
+    const fail = (cause: unknown) =>
+      reject(new WattError('port/missing', `no pseudo-terminal: ${String(cause)}`, { cause }))
+    child.once('error', fail)
+    child.once('exit', (code) => fail(`perl ended with code ${code}`))
+  })
+}
+
+async function refuseForeignFile(link: string): Promise<void> {
+  const found = await lstat(link).catch(() => undefined)
+  if (found !== undefined && !found.isSymbolicLink()) {
+    throw new WattError('port/occupied', `${link}: a file that is no link is in the way`)
+  }
+}
+
+// Renaming replaces a stale link in one step: a peer that opens the path finds the old device or the new one.
+async function replaceLink(link: string, device: string): Promise<void> {
+  const fresh = `${link}.${process.pid}`
+  await rm(fresh, { force: true })
+  await symlink(device, fresh)
+  await rename(fresh, link)
+}

@@ -1,0 +1,227 @@
+import {
+  type Clock,
+  type ClockStatus,
+  decodeEnergySnapshot,
+  decodeQuantity,
+  decodeScaleFactor,
+  decodeSerial,
+  type EnergyDirection,
+  type EnergySnapshot,
+  type EnergySnapshotPlan,
+  energyMeasurands,
+  findSunSpecModel,
+  isEnergyTotal,
+  type MeterProfile,
+  planEnergySnapshot,
+  type Quantity,
+  type Registers,
+  registerShapes,
+  type SerialRegister,
+  type SunSpecModel,
+  type Timestamp,
+  WattError,
+} from '@wattline/protocol'
+import type { RegisterBus } from './bus.ts'
+import type { Scheduler } from './scheduler.ts'
+import { SideRead } from './side-read.ts'
+
+/** What a meter answered. Whatever could not be read is absent, never repeated from before. */
+export interface MeterValues {
+  readonly ok: true
+  /** The cumulative registers, in Wh, from one request. */
+  readonly energy: Registers
+  /** The same with each register's resolution and roll-over. */
+  readonly snapshot: EnergySnapshot
+  /** The coarsest of the registers read. */
+  readonly resolutionWh: number
+  /** The registers of the energy request, as they came. */
+  readonly words: readonly number[]
+  /** Active power in W, import positive. From a second request. */
+  readonly powerW?: number
+  /** Only where it was read this time: at the start, after trouble on the bus, hourly. */
+  readonly serial?: string
+}
+
+export interface MeterFailure {
+  readonly ok: false
+  readonly error: WattError
+}
+
+/** One attempt to read a meter. */
+export interface MeterAnswer {
+  /** When the energy's answer arrived, or when it was given up. */
+  readonly takenAt: Timestamp
+  readonly clockStatus: ClockStatus
+  readonly outcome: MeterValues | MeterFailure
+}
+
+export interface MeterReaderOptions {
+  readonly bus: RegisterBus
+  readonly unitId: number
+  readonly profile: MeterProfile
+  /** The registers wanted; by default all totals that the profile has. */
+  readonly directions?: readonly EnergyDirection[] | undefined
+  /** The longest pause between two calls of `read`. */
+  readonly intervalMs: number
+  readonly clock: Clock
+  readonly scheduler: Scheduler
+}
+
+const serialEveryMs = 3_600_000
+
+/** Reads one meter as its profile says. */
+export class MeterReader {
+  readonly #options: MeterReaderOptions
+  readonly #directions: readonly EnergyDirection[]
+  readonly #power: SideRead<number> | undefined
+  readonly #serial: SideRead<string> | undefined
+  readonly #models = new Map<number, SunSpecModel>()
+  #connections = 0
+  #serialDueMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: MeterReaderOptions) {
+    this.#options = options
+    const { profile, scheduler } = options
+    this.#directions = options.directions ?? listDirections(profile)
+    // Tells a profile that cannot serve these directions at the start, not at the first poll.
+    planEnergySnapshot(profile, this.#directions)
+    const power = profile.quantities.find((q) => q.measurand === 'Power.Active.Import' && q.phase === undefined)
+    const { serial } = profile
+    this.#power = power && new SideRead(scheduler, () => this.#readPower(power))
+    this.#serial = serial && new SideRead(scheduler, () => this.#readSerial(serial))
+  }
+
+  async read(): Promise<MeterAnswer> {
+    this.#noticeReconnect()
+    const energy = await this.#tryEnergy()
+    const { clock } = this.#options
+    const [takenAt, clockStatus] = [clock.now(), clock.status()]
+    if (!energy.ok) return { takenAt, clockStatus, outcome: energy }
+    const powerW = await this.#side(this.#power)
+    const serial = await this.#trySerial()
+    const outcome = {
+      ...energy,
+      ...(powerW === undefined ? {} : { powerW }),
+      ...(serial === undefined ? {} : { serial }),
+    }
+    return { takenAt, clockStatus, outcome }
+  }
+
+  // Whoever plugs a bus in again may have plugged in another meter.
+  #noticeReconnect(): void {
+    const { connections } = this.#options.bus
+    if (connections === this.#connections) return
+    this.#connections = connections
+    this.#distrust()
+    this.#power?.reset()
+    this.#serial?.reset()
+  }
+
+  #distrust(): void {
+    this.#models.clear()
+    this.#serialDueMs = Number.NEGATIVE_INFINITY
+  }
+
+  async #tryEnergy(): Promise<MeterValues | MeterFailure> {
+    try {
+      return await this.#readEnergy()
+    } catch (error) {
+      if (!(error instanceof WattError)) throw error
+      this.#distrust()
+      return { ok: false, error }
+    }
+  }
+
+  async #readEnergy(): Promise<MeterValues> {
+    const { profile } = this.#options
+    const plan = planEnergySnapshot(profile, this.#directions, await this.#baseAddress(profile.sunspec?.model))
+    const words = await this.#readWords(plan.functionCode, plan.address, plan.count)
+    const snapshot = decodeParts(plan, words)
+    const registers = Object.entries(snapshot)
+    return {
+      ok: true,
+      energy: Object.fromEntries(registers.map(([direction, { registerWh }]) => [direction, registerWh])),
+      snapshot,
+      resolutionWh: Math.max(...registers.map(([, { resolutionWh }]) => resolutionWh)),
+      words,
+    }
+  }
+
+  async #readPower(power: Quantity): Promise<number> {
+    const base = await this.#baseAddress(this.#options.profile.sunspec?.model)
+    const end = power.address + registerShapes[power.type].words
+    const start = Math.min(power.address, power.scaleFactor ?? power.address)
+    const count = Math.max(end, (power.scaleFactor ?? 0) + 1) - start
+    const words = await this.#readWords(power.functionCode, base + start, count)
+    const factor = power.scaleFactor === undefined ? 0 : decodeScaleFactor(words[power.scaleFactor - start], power)
+    return decodeQuantity(words.slice(power.address - start), power, factor)
+  }
+
+  async #readSerial(serial: SerialRegister): Promise<string> {
+    const ownModel = serial.type === 'string' ? serial.sunspecModel : undefined
+    const base = await this.#baseAddress(ownModel ?? this.#options.profile.sunspec?.model)
+    const count = serial.type === 'string' ? serial.words : 2
+    return decodeSerial(await this.#readWords(serial.functionCode, base + serial.address, count), serial)
+  }
+
+  async #trySerial(): Promise<string | undefined> {
+    const now = this.#options.scheduler.now()
+    // The next chance comes an interval from now, and must not be later than the hour.
+    if (now + this.#options.intervalMs <= this.#serialDueMs) return undefined
+    const serial = await this.#side(this.#serial)
+    if (serial !== undefined) this.#serialDueMs = now + serialEveryMs
+    return serial
+  }
+
+  async #side<T>(read: SideRead<T> | undefined): Promise<T | undefined> {
+    const { value, error } = (await read?.tryRead()) ?? {}
+    if (error?.code.startsWith('bus/') && error.code !== 'bus/exception') this.#distrust()
+    return value
+  }
+
+  async #baseAddress(model: number | undefined): Promise<number> {
+    if (model === undefined) return 0
+    const known = this.#models.get(model)
+    if (known !== undefined) return known.address
+    const found = await findSunSpecModel((...place) => this.#readWords(...place), model)
+    this.#checkLength(found)
+    this.#models.set(model, found)
+    return found.address
+  }
+
+  // Beyond a shorter model stand another model's registers.
+  #checkLength({ id, length }: SunSpecModel): void {
+    const { sunspec } = this.#options.profile
+    if (sunspec === undefined || sunspec.model !== id || length >= sunspec.length) return
+    const message = `SunSpec model ${id}: ${sunspec.length} registers expected, the meter has ${length}`
+    throw new WattError('reading/not-implemented', message)
+  }
+
+  #readWords(functionCode: 3 | 4, address: number, count: number): Promise<readonly number[]> {
+    const { bus, unitId, profile } = this.#options
+    const { maxRegisters: maxCount, minGapMs = 0 } = profile
+    return bus.read({ unitId, functionCode, address, count, maxCount, minGapMs })
+  }
+}
+
+function listDirections(profile: MeterProfile): readonly EnergyDirection[] {
+  const totals = profile.quantities.filter(isEnergyTotal).map(({ measurand }) => measurand)
+  const both: readonly EnergyDirection[] = ['import', 'export']
+  return both.filter((direction) => totals.includes(energyMeasurands[direction]))
+}
+
+// A meter that never exported may have no export register yet: the import is a reading all the same.
+function decodeParts(plan: EnergySnapshotPlan, words: readonly number[]): EnergySnapshot {
+  let missing: WattError | undefined
+  let snapshot: EnergySnapshot = {}
+  for (const part of plan.parts) {
+    try {
+      snapshot = { ...snapshot, ...decodeEnergySnapshot({ ...plan, parts: [part] }, words) }
+    } catch (error) {
+      if (!(error instanceof WattError) || error.code !== 'reading/not-implemented') throw error
+      missing = error
+    }
+  }
+  if (missing !== undefined && Object.keys(snapshot).length === 0) throw missing
+  return snapshot
+}
