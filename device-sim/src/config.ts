@@ -11,7 +11,7 @@ const watts = v.pipe(v.number(), v.minValue(-1_000_000), v.maxValue(1_000_000))
 /** One pseudo-terminal. */
 export const lineSchema = v.strictObject({
   id,
-  /** Where the pseudo-terminal is linked, relative to the working folder. */
+  /** Where the pseudo-terminal is linked, relative to the folder of the config, as in the gateway's. */
   path: v.string(),
   baudRate: v.optional(integerBetween(300, 921_600), 9600),
   parity: v.optional(v.picklist(['none', 'even', 'odd']), 'none'),

@@ -36,6 +36,7 @@ async function main(options: Options): Promise<void> {
   const running = runSim(checked, log, fail)
   const stop = () => void running.then((sim) => sim.stop()).then(() => process.exit(0), fail)
   process.on('SIGUSR2', () => void running.then((sim) => sim.logRegisters(), fail))
+  process.on('SIGHUP', () => void running.then((sim) => sim.hold(), fail))
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
   await running

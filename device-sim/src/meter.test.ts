@@ -111,7 +111,8 @@ test('a stuck register stays while energy flows, and catches up', async (t) => {
 })
 
 test('a meter without values says so in its own way', async (t) => {
-  for (const id of ids) {
+  // The totals of a SunSpec meter are mandatory: they have no word for it.
+  for (const id of ids.filter((one) => one !== 'sunspec-meter-203')) {
     const { meter, energies } = rig(id)
     meter.setValueless(true)
     await t.throwsAsync(energies(), { message: /no value/ }, id)

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { WattError } from '@wattline/protocol'
 import { parse } from 'yaml'
 import { type CheckedConfig, decodeSimConfig } from './decode-config.ts'
@@ -12,7 +13,9 @@ export function loadSimConfig(path: string, scenarioPaths: readonly string[] = [
   const documents = [path, ...scenarioPaths].map((file) => readDocument(file))
   const [first, ...scenarios] = documents
   const source = [path, ...scenarioPaths].join(' + ')
-  return decodeSimConfig(scenarios.reduce(mergeDocuments, first), source, loadProfile)
+  const { config, profiles } = decodeSimConfig(scenarios.reduce(mergeDocuments, first), source, loadProfile)
+  const lines = config.lines.map((line) => ({ ...line, path: resolve(dirname(path), line.path) }))
+  return { config: { ...config, lines }, profiles }
 }
 
 // JSON is YAML too, so one parser reads both.

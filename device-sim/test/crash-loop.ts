@@ -77,6 +77,9 @@ export async function runCrashLoop({ folder, kills, seed, say }: CrashLoopOption
     }
     say(`seed ${seed}: killed ${JSON.stringify(counts)}`)
     await sleep(2000)
+    // Nothing flows any more, and each meter is read some more times: then the tree's books close exactly.
+    sim.signal('SIGHUP')
+    await sleep(2500)
     await line.stop('gateway')
     await drain(house, 60)
     return await makeReport(house)

@@ -3,7 +3,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { parse } from 'yaml'
 import { decodeMeterProfile, type MeterProfile } from './meter-profile.ts'
-import { encodeEnergy } from './registers.ts'
+import { decodeEnergy, encodeEnergy } from './registers.ts'
 import { decodeEnergySnapshot, planEnergySnapshot } from './snapshot.ts'
 
 const load = (id: string): MeterProfile =>
@@ -44,16 +44,16 @@ test('a SunSpec snapshot holds its scale factor, wherever the model stands', (t)
   })
 })
 
-test('a counter that SunSpec calls not accumulated is no reading', (t) => {
+test('a mandatory SunSpec total at 0 is a register at 0: a meter that never exported still has readings', (t) => {
   const plan = planEnergySnapshot(sunspec, ['import'])
-  t.throws(
-    () =>
-      decodeEnergySnapshot(
-        plan,
-        Array.from({ length: 9 }, () => 0),
-      ),
-    { message: /no value, the meter sent 0000 0000/ },
-  )
+  const words = Array.from({ length: 9 }, () => 0)
+  t.is(decodeEnergySnapshot(plan, words).import?.registerWh, 0n)
+})
+
+test('an optional SunSpec counter at 0 is not accumulated, and no reading', (t) => {
+  const perPhase = sunspec.quantities.find(({ phase, type }) => phase === 'L1' && type === 'acc32')
+  if (perPhase === undefined) throw new Error('the profile has counters per phase')
+  t.throws(() => decodeEnergy([0, 0], perPhase), { message: /no value, the meter sent 0000 0000/ })
 })
 
 test('words beyond the plan change nothing, fewer are refused', (t) => {
