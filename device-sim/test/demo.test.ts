@@ -12,8 +12,8 @@ const main = fileURLToPath(new URL('../src/demo/main.ts', import.meta.url))
 
 interface DemoRun {
   readonly report: Report
-  readonly code: number
   readonly stdout: string
+  readonly exhibits: readonly Exhibit[]
 }
 
 function runDemo(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -30,22 +30,21 @@ test.before('the demo runs once', async (t) => {
   const path = join(mkdtempSync(join(tmpdir(), 'wattline-')), 'r.json')
   const { code, stdout, stderr } = await runDemo(['--duration', '6', '--report', path])
   t.is(code, 0, stdout + stderr)
-  demo = { code, stdout, report: JSON.parse(readFileSync(path, 'utf8')) }
+  const report: Report = JSON.parse(readFileSync(path, 'utf8'))
+  demo = { stdout, report, exhibits: await readExhibits(report) }
   rmSync(dirname(path), { recursive: true })
 })
 test.after.always(() => {
   if (demo !== undefined) rmSync(dirname(demo.report.gatewayConfig), { recursive: true })
 })
 
-async function readExhibits(): Promise<Exhibit[]> {
-  const { gatewayConfig, points } = demo!.report
-  const exhibits: Exhibit[] = []
-  for (const { id, publicKeySpki: key } of points) {
-    const { stdout } = await runCommand('gateway', ['export', '--config', gatewayConfig, '--meter', id])
-    exhibits.push(...stdout.split('\n').flatMap((text) => (text === '' ? [] : [{ text, key }])))
-  }
-  return exhibits
+async function readExhibits({ gatewayConfig, points }: Report): Promise<Exhibit[]> {
+  const keys = new Map(points.map(({ id, publicKeySpki }) => [`gw-1 ${id}`, publicKeySpki]))
+  const { stdout } = await runCommand('gateway', ['export', '--config', gatewayConfig])
+  return linesOf(stdout).map((text) => ({ text, key: keys.get(/"CI":"([^"]+)"/.exec(text)?.[1] ?? '') ?? '' }))
 }
+
+const linesOf = (text: string) => text.split('\n').filter((line) => line !== '')
 
 test('the demo balances, and its report says from what', (t) => {
   const { report, stdout } = demo!
@@ -83,7 +82,7 @@ test('its configs and data stay, and the commands work on them', async (t) => {
 for (const judge of judges) {
   test(`promise 5: ${judge.name} accepts every record, and none with a flipped byte`, async (t) => {
     t.timeout(120_000)
-    const exhibits = await readExhibits()
+    const { exhibits } = demo!
     t.true(exhibits.length >= 15)
     const verdicts = await judge.judge(exhibits)
     t.is(verdicts.filter(Boolean).length, exhibits.length)
