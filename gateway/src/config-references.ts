@@ -1,0 +1,89 @@
+/** One problem of a configuration, as valibot takes it. */
+export interface ReferenceProblem {
+  readonly message: string
+  readonly path: [PathItem, ...PathItem[]]
+}
+
+interface PathItem {
+  readonly type: 'unknown'
+  readonly origin: 'value'
+  readonly input: unknown
+  readonly key: string | number
+  readonly value: unknown
+}
+
+/**
+ * What no single field can tell: ids given twice, buses and parents that do not exist, two meters at one address,
+ * a ring of parents. Looks at the input as it is, so that these problems are told together with those of shape.
+ */
+export function checkReferences(input: unknown): readonly ReferenceProblem[] {
+  const buses = listOf(input, 'buses')
+  const meters = listOf(input, 'meters')
+  const busIds = buses.map((bus) => textOf(bus, 'id'))
+  const meterIds = meters.map((meter) => textOf(meter, 'id'))
+  const addresses = meters.map((meter) => {
+    const [bus, unitId] = [fieldOf(meter, 'bus'), fieldOf(meter, 'unitId')]
+    return typeof bus === 'string' && typeof unitId === 'number' ? `unit ${unitId} on bus '${bus}'` : undefined
+  })
+  return [
+    ...repeated(busIds).map((at) => problem(`id '${busIds[at]}' is given twice`, 'buses', at, 'id')),
+    ...repeated(meterIds).map((at) => problem(`id '${meterIds[at]}' is given twice`, 'meters', at, 'id')),
+    ...repeated(addresses).map((at) => problem(`${addresses[at]} is given twice`, 'meters', at, 'unitId')),
+    ...unknown(meters, 'bus', busIds),
+    ...unknown(meters, 'behind', meterIds),
+    ...rings(meters),
+  ]
+}
+
+function repeated(values: readonly (string | undefined)[]): readonly number[] {
+  return [...values.keys()].filter((at) => values[at] !== undefined && values.indexOf(values[at]) < at)
+}
+
+function unknown(meters: readonly unknown[], key: 'bus' | 'behind', known: readonly (string | undefined)[]) {
+  const kind = key === 'bus' ? 'bus' : 'meter'
+  return [...meters.entries()].flatMap(([at, meter]) => {
+    const name = textOf(meter, key)
+    return name === undefined || known.includes(name) ? [] : [problem(`no ${kind} '${name}'`, 'meters', at, key)]
+  })
+}
+
+function rings(meters: readonly unknown[]): readonly ReferenceProblem[] {
+  // Of an id given twice the first counts; the second is a problem of its own.
+  const parents = new Map(meters.toReversed().map((meter) => [textOf(meter, 'id'), textOf(meter, 'behind')]))
+  return [...meters.entries()].flatMap(([at, meter]) => {
+    const start = textOf(meter, 'id')
+    const seen = new Set<string>()
+    let next = textOf(meter, 'behind')
+    while (next !== undefined && !seen.has(next)) {
+      if (next === start) return [problem(`'${start}' stands behind itself`, 'meters', at, 'behind')]
+      seen.add(next)
+      next = parents.get(next)
+    }
+    return []
+  })
+}
+
+function fieldOf(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+}
+
+function textOf(value: unknown, key: string): string | undefined {
+  const field = fieldOf(value, key)
+  return typeof field === 'string' ? field : undefined
+}
+
+function listOf(value: unknown, key: string): readonly unknown[] {
+  const field = fieldOf(value, key)
+  return Array.isArray(field) ? field : []
+}
+
+function problem(message: string, list: 'buses' | 'meters', at: number, key: string): ReferenceProblem {
+  const item = (name: string | number): PathItem => ({
+    type: 'unknown',
+    origin: 'value',
+    input: undefined,
+    key: name,
+    value: undefined,
+  })
+  return { message, path: [item(list), item(at), item(key)] }
+}

@@ -1,0 +1,250 @@
+import { type Clock, type MeterId, makeGatewayId, makeMeterId, roleDirections } from '@wattline/protocol'
+import { makeAttestor } from './attest.ts'
+import type { GatewayConfig } from './config.ts'
+import { Health, type HealthReport } from './health.ts'
+import { loadCertificate } from './identity/certificate-file.ts'
+import { errorFields, type Log } from './log.ts'
+import { makeMetrics } from './metrics.ts'
+import { openBus, type RegisterBus } from './modbus/bus.ts'
+import { type MeterSnapshot, type Poller, startPoller } from './modbus/poller.ts'
+import type { Profiles } from './modbus/profiles.ts'
+import { systemScheduler } from './modbus/scheduler.ts'
+import { Uplink } from './mqtt/uplink.ts'
+import { toObservation } from './observation.ts'
+import { Readings } from './readings.ts'
+import { openSession, type Session } from './session.ts'
+import { listCertificateDifferences, type MeterSetup, type PointSetup, setUpMeters, setUpPoints } from './setup.ts'
+import { showPoints } from './status.ts'
+import { Outbox } from './store/outbox.ts'
+import { pruneChunk, usedBytes } from './store/prune.ts'
+import { timeBus } from './timed-bus.ts'
+import { gatewayVersion } from './version.ts'
+import { type ReadingWatch, watchReadings, watchUplink } from './watch.ts'
+import { startWebServer, type WebServer } from './web/server.ts'
+
+/** What a gateway works with. */
+export interface GatewayParts {
+  readonly config: GatewayConfig
+  readonly profiles: Profiles
+  readonly clock: Clock
+  readonly log: Log
+  /** Something does not heal: whoever started the gateway must stop it, and end with the error's exit code. */
+  onFatal(error: unknown): void
+}
+
+const pruneEveryMs = 60_000
+const dayMs = 86_400_000
+/** Readings may be late by this much before the gateway counts as stuck: the slowest bus retries for seconds. */
+const graceMs = 60_000
+
+/** The whole line from the meters to the broker. */
+export class Gateway {
+  readonly #parts: GatewayParts
+  readonly #health = new Health()
+  readonly #metrics = makeMetrics()
+  readonly #meters: readonly MeterSetup[]
+  readonly #session: Session
+  readonly #setups: readonly PointSetup[]
+  readonly #outbox: Outbox
+  readonly #readings: Readings
+  readonly #watch: ReadingWatch
+  readonly #uplink: Uplink | undefined
+  readonly #buses = new Map<string, RegisterBus>()
+  #poller: Poller | undefined
+  #web: WebServer | undefined
+  #pruning: NodeJS.Timeout | undefined
+  #progressMs = performance.now()
+  #stopped: Promise<void> | undefined
+
+  /** Takes possession of the data folder; throws where that cannot be. Nothing runs before `start`. */
+  constructor(parts: GatewayParts) {
+    this.#parts = parts
+    const { config, profiles, clock } = parts
+    const { dataDir } = config.gateway
+    this.#meters = setUpMeters(config, profiles)
+    let setups: readonly PointSetup[] = []
+    this.#session = openSession(dataDir, clock, (store) => {
+      setups = setUpPoints(this.#meters, dataDir, store)
+    })
+    this.#setups = setups
+    const { store, epochs, witness } = this.#session
+    const gatewayId = makeGatewayId(config.gateway.id)
+    this.#outbox = new Outbox(store)
+    const watched = { log: parts.log, health: this.#health, metrics: this.#metrics, onFatal: parts.onFatal }
+    this.#watch = watchReadings(watched)
+    this.#readings = new Readings(makeAttestor({ store, dataDir, gatewayId, epochs, witness, setups }), {
+      signed: (records) => {
+        this.#progressMs = performance.now()
+        this.#watch.signed(records)
+        this.#uplink?.wake()
+      },
+      lost: (count, error) => {
+        this.#progressMs = performance.now() // the loop runs; what is wrong stands in health
+        this.#watch.lost(count, error)
+      },
+    })
+    if (config.mqtt === undefined) return
+    const points = setups.map(({ point }) => point)
+    const { mqtt } = config
+    this.#uplink = new Uplink({
+      config: mqtt,
+      gatewayId,
+      points,
+      store,
+      outbox: this.#outbox,
+      epochs,
+      events: watchUplink(watched),
+    })
+  }
+
+  /** Starts everything. If that fails, what was started is stopped again. */
+  async start(): Promise<void> {
+    const { config, log } = this.#parts
+    try {
+      if (config.web !== undefined) this.#web = await startWebServer(config.web, this.#webSources())
+      this.#openBuses()
+      this.#poller = this.#startPolling()
+      this.#uplink?.start()
+      this.#pruning = setInterval(() => this.#prune(), pruneEveryMs)
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+    this.#tellStart(log)
+  }
+
+  /** Stops everything; what was read until now is signed. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopAll()
+    return this.#stopped
+  }
+
+  async #stopAll(): Promise<void> {
+    clearInterval(this.#pruning)
+    this.#poller?.stop()
+    this.#readings.flush()
+    await Promise.all([
+      ...[...this.#buses.values()].map((bus) => bus.close()),
+      this.#uplink?.stop(),
+      this.#web?.close(),
+    ])
+    this.#session.close()
+  }
+
+  /** Whether readings come out as they should: for the service manager's watchdog. */
+  isAlive(): boolean {
+    const longestMs = Math.max(...this.#parts.config.meters.map(({ intervalSeconds }) => intervalSeconds * 1000))
+    return performance.now() - this.#progressMs < 3 * longestMs + graceMs
+  }
+
+  health(): HealthReport {
+    return this.#health.report()
+  }
+
+  #tellStart(log: Log): void {
+    const { config } = this.#parts
+    const { newEpochReason } = this.#session
+    if (newEpochReason !== undefined) log.warn('gateway.epoch.opened', { reason: newEpochReason })
+    if (config.ocpp !== undefined) log.warn('gateway.ocpp.unserved', { ...config.ocpp })
+    if (config.mqtt === undefined) log.warn('gateway.mqtt.unconfigured')
+    for (const meter of this.#meters) this.#checkCertificate(meter, log)
+    const points = this.#setups.map(({ point }) => point)
+    log.info('gateway.started', { version: gatewayVersion, points, web: this.#web?.url })
+  }
+
+  #checkCertificate(meter: MeterSetup, log: Log): void {
+    const { gateway } = this.#parts.config
+    const certificate = loadCertificate(gateway.dataDir, meter.meterId)
+    if (certificate === undefined) return
+    const differences = listCertificateDifferences(meter, makeGatewayId(gateway.id), certificate)
+    if (differences.length === 0) return
+    const message = `the certificate was made once and counts: ${differences.join('; ')}`
+    this.#health.raise({ code: 'certificate/outdated', where: `certificate: ${meter.point}`, message })
+    log.warn('certificate.outdated', { point: meter.point, differences })
+  }
+
+  #openBuses(): void {
+    const { config, log } = this.#parts
+    for (const bus of config.buses) {
+      const where = `bus ${bus.id}`
+      const opened = openBus(bus, {
+        scheduler: systemScheduler,
+        onState: (state, reason) => {
+          if (state === 'up') this.#health.clear(where)
+          else if (reason !== undefined) this.#health.raise({ code: reason.code, where, message: reason.message })
+          log[state === 'up' ? 'info' : 'warn'](`bus.${state}`, { bus: bus.id, ...(reason && errorFields(reason)) })
+        },
+      })
+      this.#buses.set(
+        bus.id,
+        timeBus(opened, (outcome, elapsedMs) => this.#metrics.busRead(bus.id, outcome, elapsedMs)),
+      )
+    }
+  }
+
+  #startPolling(): Poller {
+    const roles = new Map(this.#setups.map(({ meterId, role }) => [meterId, role]))
+    const meters = this.#meters.map(({ config, profile, meterId }) => ({
+      ...config,
+      profile,
+      directions: roleDirections[roles.get(meterId) ?? config.role],
+    }))
+    return startPoller(meters, {
+      buses: this.#buses,
+      clock: this.#parts.clock,
+      scheduler: systemScheduler,
+      onSnapshot: (snapshot) => this.#take(makeMeterId(snapshot.meterId), snapshot),
+    })
+  }
+
+  #take(meterId: MeterId, snapshot: MeterSnapshot): void {
+    const { outcome } = snapshot
+    if (!outcome.ok) this.#watch.failed(meterId, outcome.error)
+    this.#readings.push({ meterId, seen: toObservation(snapshot, this.#session.bootId) })
+  }
+
+  // A chunk a turn, so that readings come in between; the rest when there is more, else in a minute.
+  #prune(): void {
+    const { config, clock, log } = this.#parts
+    const { retentionDays, maxOutboxMb } = config.gateway
+    try {
+      const retention = { beforeMs: clock.now() - retentionDays * dayMs, maxBytes: maxOutboxMb * 1_000_000 }
+      const deleted = pruneChunk(this.#session.store, retention)
+      if (deleted === 0) return
+      log.debug('outbox.pruned', { deleted })
+      setImmediate(() => {
+        if (this.#stopped === undefined) this.#prune()
+      })
+    } catch (error) {
+      log.warn('outbox.prune.failed', errorFields(error))
+    }
+  }
+
+  #webSources() {
+    const { store } = this.#session
+    const profiles = new Map(this.#meters.map(({ meterId, config }) => [meterId, config.profile]))
+    const parts = {
+      store,
+      outbox: this.#outbox,
+      setups: this.#setups,
+      profileOf: ({ meterId }: PointSetup) => profiles.get(meterId) ?? '',
+    }
+    return {
+      health: () => this.health(),
+      status: () => ({
+        gateway: this.#parts.config.gateway.id,
+        version: gatewayVersion,
+        time: this.#parts.clock.now(),
+        clock: this.#parts.clock.status(),
+        health: this.health(),
+        points: showPoints(parts),
+      }),
+      metricsType: this.#metrics.contentType,
+      metrics: () =>
+        this.#metrics.format({
+          waiting: () => new Map(this.#setups.map(({ point }) => [point, this.#outbox.waiting(point)])),
+          databaseBytes: () => usedBytes(store),
+        }),
+    }
+  }
+}

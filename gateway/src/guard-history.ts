@@ -1,0 +1,87 @@
+import {
+  type ClockStatus,
+  clockStatuses,
+  decodeWith,
+  integerBetween,
+  makeTimestamp,
+  type Registers,
+  type Timestamp,
+  WattError,
+} from '@wattline/protocol'
+import * as v from 'valibot'
+
+/** When something was seen: by the wall clock, and by the machine's own uptime, which never steps. */
+export interface Moment {
+  readonly takenAt: Timestamp
+  readonly clockStatus: ClockStatus
+  /** Which run of the machine the uptime belongs to; empty where it cannot be told. */
+  readonly bootId: string
+  readonly uptimeMs: number
+}
+
+/** How long a register has stood still, and what it must have missed. */
+export interface Standstill {
+  readonly registers: Registers
+  readonly moment: Moment
+  readonly powerW?: number
+  readonly missedWh: { readonly import: number; readonly export: number }
+}
+
+/** What the guard remembers of a metering point. */
+export interface GuardHistory {
+  /** The meter's serial number, bound at first sight; empty while none was seen. */
+  readonly serial: string
+  /** The serial number of the meter that stands in its place; empty while none does. */
+  readonly foreignSerial: string
+  /** The last sound reading. */
+  readonly base?: { readonly registers: Registers; readonly moment: Moment }
+  /** The lowest registers that were a jump since the base. */
+  readonly floors: Registers
+  readonly standstill?: Standstill
+}
+
+/** What is remembered before the first reading. */
+export const noHistory: GuardHistory = { serial: '', foreignSerial: '', floors: {} }
+
+const wh = v.pipe(
+  v.string(),
+  v.regex(/^\d{1,18}$/),
+  v.transform((text) => BigInt(text)),
+)
+const registers = v.strictObject({ import: v.exactOptional(wh), export: v.exactOptional(wh) })
+const moment = v.strictObject({
+  takenAt: v.pipe(integerBetween(0, Number.MAX_SAFE_INTEGER), v.transform(makeTimestamp)),
+  clockStatus: v.picklist(clockStatuses),
+  bootId: v.string(),
+  uptimeMs: v.number(),
+})
+const shape = v.strictObject({
+  serial: v.string(),
+  foreignSerial: v.string(),
+  base: v.exactOptional(v.strictObject({ registers, moment })),
+  floors: registers,
+  standstill: v.exactOptional(
+    v.strictObject({
+      registers,
+      moment,
+      powerW: v.exactOptional(v.number()),
+      missedWh: v.strictObject({ import: v.number(), export: v.number() }),
+    }),
+  ),
+})
+
+/** Writes a history as the JSON that the database keeps; watt-hours as decimal texts. */
+export function formatHistory(history: GuardHistory): string {
+  return JSON.stringify(history, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))
+}
+
+/** Reads what `formatHistory` wrote. */
+export function parseHistory(text: string, where: string): GuardHistory {
+  let content: unknown
+  try {
+    content = JSON.parse(text)
+  } catch (cause) {
+    throw new WattError('storage/corrupt', `${where}: JSON expected, got '${text.slice(0, 80)}'`, { cause })
+  }
+  return decodeWith(shape, content, where, 'storage/corrupt')
+}

@@ -1,0 +1,266 @@
+import test from 'ava'
+import { observe, rules, run, type Step } from '../test/guard-rig.ts'
+import { judge, type Observation } from './guard.ts'
+import { noHistory, parseHistory } from './guard-history.ts'
+
+const table: Record<string, { steps: readonly Step[]; states: readonly string[] }> = {
+  'a first reading is sound, and so is a rising register': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 5_500 },
+      { at: 2, wh: 5_500 },
+    ],
+    states: ['ok', 'ok', 'ok'],
+  },
+  'errors name their kind and change nothing': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, code: 'bus/timeout' },
+      { at: 2, code: 'bus/closed' },
+      { at: 3, code: 'port/missing' },
+      { at: 4, code: 'bus/exception' },
+      { at: 5, code: 'bus/frame' },
+      { at: 6, code: 'reading/not-implemented' },
+      { at: 7, wh: 5_500 },
+    ],
+    states: ['ok', 'no-answer', 'disconnected', 'disconnected', 'read-error', 'read-error', 'read-error', 'ok'],
+  },
+  'a register that falls is doubtful until it is back': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 4_999 },
+      { at: 2, wh: 0 },
+      { at: 3, wh: 5_100 },
+    ],
+    states: ['ok', 'register-decreased', 'register-decreased', 'ok'],
+  },
+  'a jump is what the fuse cannot carry in the time, and 100 Wh': {
+    steps: [
+      { at: 0, wh: 0 },
+      { at: 60, wh: 54_438 },
+      { at: 120, wh: 54_438 + 54_439 },
+    ],
+    states: ['ok', 'ok', 'implausible-jump'],
+  },
+  'a jump does not become plausible by waiting': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 400_000 },
+      { at: 2, wh: 400_010 },
+      { at: 100_000, wh: 400_020 },
+      { at: 10_000_000, wh: 900_000 },
+    ],
+    states: ['ok', 'implausible-jump', 'implausible-jump', 'implausible-jump', 'implausible-jump'],
+  },
+  'a misread register is forgotten when the true one is back, even after a long absence': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 999_999 },
+      { at: 2, code: 'bus/timeout' },
+      { at: 3_000, wh: 205_000 },
+      { at: 3_001, wh: 205_100 },
+    ],
+    states: ['ok', 'implausible-jump', 'no-answer', 'ok', 'ok'],
+  },
+  'the lowest of several jumps is the floor': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 900_000 },
+      { at: 2, wh: 400_000 },
+      { at: 100_000, wh: 500_000 },
+      { at: 100_001, wh: 399_999 },
+    ],
+    states: ['ok', 'implausible-jump', 'implausible-jump', 'implausible-jump', 'ok'],
+  },
+  'a long outage of the gateway is no jump': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 20_000, wh: 905_000, boot: 'b', uptime: 1 },
+    ],
+    states: ['ok', 'ok'],
+  },
+  'a roll-over begins near the width and ends near zero': {
+    steps: [
+      { at: 0, wh: 999_800 },
+      { at: 1, wh: 100 },
+      { at: 2, wh: 200 },
+    ],
+    states: ['ok', 'roll-over', 'ok'],
+  },
+  'a reset is no roll-over, however long it took': {
+    steps: [
+      { at: 0, wh: 500_000 },
+      { at: 100_000, wh: 10 },
+    ],
+    states: ['ok', 'register-decreased'],
+  },
+  'a roll-over that the fuse could not carry is none': {
+    steps: [
+      { at: 0, wh: 910_000 },
+      { at: 1, wh: 90_000 },
+    ],
+    states: ['ok', 'register-decreased'],
+  },
+  'another serial number is a swap until it is accepted': {
+    steps: [
+      { at: 0, wh: 5_000, serial: 'A' },
+      { at: 1, wh: 5_010 },
+      { at: 2, wh: 20, serial: 'B' },
+      { at: 3, wh: 30 },
+      { at: 4, code: 'bus/timeout' },
+      { at: 5, wh: 40 },
+      { at: 6, code: 'bus/timeout', accepted: true },
+      { at: 7, wh: 50, accepted: true },
+      { at: 8, wh: 60, serial: 'B' },
+    ],
+    states: ['ok', 'ok', 'meter-swapped', 'meter-swapped', 'no-answer', 'meter-swapped', 'no-answer', 're-based', 'ok'],
+  },
+  'the bound meter takes up where it was': {
+    steps: [
+      { at: 0, wh: 5_000, serial: 'A' },
+      { at: 1, wh: 7, serial: 'B' },
+      { at: 2, wh: 5_100, serial: 'A' },
+    ],
+    states: ['ok', 'meter-swapped', 'ok'],
+  },
+  'a serial number that is first seen later is bound then': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 5_010, serial: 'A' },
+      { at: 2, wh: 5_020, serial: 'B' },
+    ],
+    states: ['ok', 'ok', 'meter-swapped'],
+  },
+  'an accepted reset counts from there': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 3 },
+      { at: 2, wh: 4, accepted: true },
+      { at: 3, wh: 5 },
+    ],
+    states: ['ok', 'register-decreased', 're-based', 'ok'],
+  },
+  'an accepted jump counts from there': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 500_000 },
+      { at: 2, wh: 500_010, accepted: true },
+      { at: 3, wh: 500_020 },
+    ],
+    states: ['ok', 'implausible-jump', 're-based', 'ok'],
+  },
+  'one of two registers is enough for doubt': {
+    steps: [
+      { at: 0, wh: 5_000, exportWh: 100 },
+      { at: 1, wh: 5_010, exportWh: 99 },
+      { at: 2, wh: 900_000, exportWh: 110 },
+      { at: 3, wh: 5_020, exportWh: 120 },
+    ],
+    states: ['ok', 'register-decreased', 'implausible-jump', 'ok'],
+  },
+  'a register that goes missing is an error, not a forgotten base': {
+    steps: [
+      { at: 0, wh: 5_000, exportWh: 100 },
+      { at: 1, wh: 5_010 },
+      { at: 2, wh: 5_020, exportWh: 110 },
+    ],
+    states: ['ok', 'read-error', 'ok'],
+  },
+  'a register that is new to the point starts to count': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 5_010, exportWh: 700_000 },
+    ],
+    states: ['ok', 'ok'],
+  },
+  'a register that stands still while 3 kW flow is frozen after 100 Wh, and well once it moves': {
+    steps: [...[0, 1, 2, 3].map((at) => ({ at, wh: 5_000, powerW: 3_000 })), { at: 4, wh: 5_160, powerW: 3_000 }],
+    states: ['ok', 'ok', 'frozen', 'frozen', 'ok'],
+  },
+  'standing still without power is rest': {
+    steps: Array.from({ length: 60 }, (_, at) => ({ at, wh: 5_000, powerW: 5 })),
+    states: Array.from({ length: 60 }, () => 'ok'),
+  },
+  'the import register may stand still while power is exported': {
+    steps: [0, 1, 2, 3, 4].map((at) => ({ at, wh: 5_000, exportWh: 100 * at, powerW: -6_000 })),
+    states: ['ok', 'ok', 'ok', 'ok', 'ok'],
+  },
+  'the export register must not': {
+    steps: [0, 1, 2].map((at) => ({ at, exportWh: 100, powerW: -6_000 })),
+    states: ['ok', 'frozen', 'frozen'],
+  },
+  'power on both sides of a long silence says nothing of what flowed in it': {
+    steps: [
+      { at: 0, wh: 5_000, powerW: 9_000 },
+      { at: 60, wh: 5_000, powerW: 9_000 },
+    ],
+    states: ['ok', 'ok'],
+  },
+  'a clock that is set back an hour costs nothing: uptime tells the time that passed': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 5_900, clockOffBy: -60 },
+      { at: 2, wh: 6_800, clockOffBy: -60 },
+    ],
+    states: ['ok', 'ok', 'ok'],
+  },
+  'a clock that is set forward makes no jump plausible': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 90_000, clockOffBy: 1_000 },
+    ],
+    states: ['ok', 'implausible-jump'],
+  },
+  'a board that wakes with the wrong time heals once its clock is right': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 180, wh: 11_000, boot: 'b', uptime: 1, clock: 'U', clockOffBy: -181 },
+      { at: 181, wh: 11_030, boot: 'b', uptime: 2 },
+    ],
+    states: ['ok', 'implausible-jump', 'ok'],
+  },
+  'a base in a future that never was heals as uptime grows': {
+    steps: [
+      { at: 0, wh: 5_000, clock: 'U', clockOffBy: 1_000_000 },
+      { at: 10, wh: 8_000, boot: 'b', uptime: 1 },
+      { at: 11, wh: 8_010, boot: 'b', uptime: 2 },
+      { at: 12, wh: 8_020, boot: 'b', uptime: 4 },
+    ],
+    states: ['ok', 'implausible-jump', 'implausible-jump', 'ok'],
+  },
+}
+
+for (const [title, { steps, states }] of Object.entries(table)) {
+  test(`SPEC-20: ${title}`, (t) => {
+    t.deepEqual(run(steps), states)
+  })
+}
+
+test('a coarse register is frozen only after thirty of its own steps', (t) => {
+  const energy = (registerWh: bigint) => ({ import: { registerWh, resolutionWh: 10 } })
+  let history = noHistory
+  const states = Array.from({ length: 8 }, (_, at) => {
+    const seen: Observation = { ...observe({ at, wh: 0, powerW: 3_000 }), kind: 'read', energy: energy(5_000n) }
+    const judged = judge(history, seen, rules, { accepted: false })
+    history = judged.history
+    return judged.state
+  })
+  t.deepEqual(states, ['ok', 'ok', 'ok', 'ok', 'ok', 'ok', 'frozen', 'frozen'])
+})
+
+test('without a known width nothing rolls over', (t) => {
+  const steps = [
+    { at: 0, wh: 999_900 },
+    { at: 1, wh: 10 },
+  ]
+  t.deepEqual(run(steps, { maxPowerW: 54_338 }), ['ok', 'register-decreased'])
+})
+
+test('a history that is damaged in the database is told as such', (t) => {
+  for (const text of ['', '{', '{}', '{"serial":1}']) {
+    t.like(
+      t.throws(() => parseHistory(text, 'x')),
+      { code: 'storage/corrupt' },
+    )
+  }
+})

@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { fromHex, type MeterId, makeSigner, type Signer, toUpperHex, WattError } from '@wattline/protocol'
+import { makePrivateFolder, writeDurably } from '../store/atomic-file.ts'
+
+/** Where the secrets of a gateway lie. */
+export function keyFolder(dataDir: string): string {
+  return join(dataDir, 'keys')
+}
+
+function keyPath(dataDir: string, meterId: MeterId): string {
+  return join(keyFolder(dataDir), `${meterId}.key`)
+}
+
+/** Reads the key of one metering point, or undefined where none was made yet. */
+export function loadDeviceKey(dataDir: string, meterId: MeterId): Signer | undefined {
+  const path = keyPath(dataDir, meterId)
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined
+  checkPrivate(keyFolder(dataDir), 0o700)
+  checkPrivate(path, 0o600)
+  const secret = fromHex(readSecret(path))
+  const signer = secret === undefined ? undefined : trySecret(secret)
+  if (signer === undefined) {
+    throw unreadable(path, 'is damaged: 64 hex digits of a key expected. Put it back from a backup of this file')
+  }
+  return signer
+}
+
+/** Reads the key of one metering point and makes it where there is none. A key is never overwritten. */
+export function ensureDeviceKey(dataDir: string, meterId: MeterId): Signer {
+  const existing = loadDeviceKey(dataDir, meterId)
+  if (existing !== undefined) return existing
+  makePrivateFolder(keyFolder(dataDir))
+  checkPrivate(keyFolder(dataDir), 0o700)
+  writeDurably(keyPath(dataDir, meterId), `${toUpperHex(makeSecret())}\n`, 'keep-existing')
+  // Read back what is on the disk: only that key is the metering point's, whoever wrote it.
+  const made = loadDeviceKey(dataDir, meterId)
+  if (made === undefined) throw unreadable(keyPath(dataDir, meterId), 'vanished while it was being made')
+  return made
+}
+
+// Not below the curve's order happens once in 2^128 times; then another is taken.
+function makeSecret(): Uint8Array {
+  for (;;) {
+    const secret = randomBytes(32)
+    if (trySecret(secret) !== undefined) return secret
+  }
+}
+
+function trySecret(secret: Uint8Array): Signer | undefined {
+  try {
+    return makeSigner(secret)
+  } catch {
+    return undefined // not a number between 1 and the curve's order, in 32 bytes
+  }
+}
+
+function readSecret(path: string): string {
+  try {
+    return readFileSync(path, 'latin1').trim()
+  } catch (cause) {
+    throw unreadable(path, 'cannot be read', cause)
+  }
+}
+
+function checkPrivate(path: string, expected: number): void {
+  const mode = statSync(path).mode & 0o777
+  if ((mode & ~expected) !== 0) {
+    const [is, want] = [mode, expected].map((bits) => bits.toString(8).padStart(4, '0'))
+    throw unreadable(path, `has mode ${is}: others may have read the key. If not, run: chmod ${want} ${path}`)
+  }
+}
+
+function unreadable(path: string, problem: string, cause?: unknown): WattError {
+  return new WattError('key/unreadable', `${path} ${problem}`, { cause })
+}

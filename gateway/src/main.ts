@@ -1,0 +1,84 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { stringify } from 'yaml'
+import { acceptSwap, exportRecords, printCertificates, printKeys } from './commands.ts'
+import { loadConfig } from './config.ts'
+import { drainOutbox } from './drain.ts'
+import { exitCodes, toExitCode } from './exit-codes.ts'
+import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
+import { recover } from './recover.ts'
+import { runGateway } from './run.ts'
+import { checkProfiles } from './setup.ts'
+import { gatewayVersion } from './version.ts'
+
+interface ConfigOption {
+  readonly config: string
+}
+
+const { stdout, stderr } = process
+
+async function run({ config, checkConfig }: ConfigOption & { readonly checkConfig?: boolean }): Promise<void> {
+  const loaded = loadConfig(config)
+  const profiles = loadProfiles(defaultProfileFolder())
+  checkProfiles(loaded, profiles, config)
+  // Nothing to mask: secrets stand in files, and the configuration only names them.
+  if (checkConfig === true) stdout.write(stringify(loaded))
+  else process.exitCode = await runGateway(loaded, profiles)
+}
+
+function toSeconds(text: string): number {
+  const seconds = Number(text)
+  if (!(seconds > 0)) throw new InvalidArgumentError('seconds above 0 expected')
+  return seconds
+}
+
+function buildProgram(): Command {
+  const program = new Command('wattline-gateway')
+    .description('Reads meters, signs every reading and relays it to the ledger')
+    .version(gatewayVersion)
+    .enablePositionalOptions()
+    .exitOverride()
+  const withConfig = (command: Command) => command.requiredOption('--config <file>', 'the configuration, in YAML')
+  withConfig(program.command('run', { isDefault: true }))
+    .description('run the gateway: what happens where no command is given')
+    .option('--check-config', 'check the configuration, print it complete with defaults, and end')
+    .action(run)
+  withConfig(program.command('export'))
+    .description('print the signed records, one OCMF text a line, in the order of their sequence')
+    .option('--meter <id>', 'only this meter')
+    .action(({ config, meter }: ConfigOption & { meter?: string }) => exportRecords(loadConfig(config), stdout, meter))
+  withConfig(program.command('keys'))
+    .description("print each meter's public key: its id and SPKI in hex")
+    .action(({ config }: ConfigOption) => printKeys(loadConfig(config), stdout))
+  withConfig(program.command('certificates'))
+    .description("print each meter's certificate, for the ledger's operator to enrol")
+    .action(({ config }: ConfigOption) => printCertificates(loadConfig(config), stdout))
+  withConfig(program.command('accept-swap'))
+    .description('accept a meter that was changed or reset: counting starts anew at its next reading')
+    .requiredOption('--meter <id>', 'the meter')
+    .action(({ config, meter }: ConfigOption & { meter: string }) => acceptSwap(loadConfig(config), stdout, meter))
+  withConfig(program.command('drain'))
+    .description('send what still waits and take the receipts, without reading a meter')
+    .option('--timeout <seconds>', 'give up after this long', (text) => toSeconds(text), 60)
+    .action(async ({ config, timeout }: ConfigOption & { timeout: number }) => {
+      process.exitCode = await drainOutbox(loadConfig(config), stdout, timeout)
+    })
+  withConfig(program.command('recover'))
+    .description('save what is readable of a damaged database, and put it aside')
+    .action(({ config }: ConfigOption) => recover(loadConfig(config), stdout))
+  return program
+}
+
+// Whoever reads our output may go before we are done, as `head` does.
+stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.storage),
+)
+
+try {
+  await buildProgram().parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  else {
+    stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exitCode = toExitCode(error)
+  }
+}

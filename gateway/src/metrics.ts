@@ -1,0 +1,79 @@
+import type { PointId, ReadingState } from '@wattline/protocol'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** What can only be asked for when somebody looks. */
+export interface MetricSources {
+  waiting(): ReadonlyMap<PointId, number>
+  databaseBytes(): number
+}
+
+/** The figures of a running gateway. */
+export interface Metrics {
+  reading(point: PointId, state: ReadingState): void
+  sent(point: PointId): void
+  acknowledged(point: PointId, records: number): void
+  receipt(latencyMs: number): void
+  busRead(bus: string, outcome: string, elapsedMs: number): void
+  /** The Prometheus text format. */
+  format(sources: MetricSources): Promise<string>
+  readonly contentType: string
+}
+
+/** Makes the figures of one gateway, all at zero. */
+export function makeMetrics(): Metrics {
+  const registers = [new Registry()]
+  const [registry = new Registry()] = registers
+  const readings = new Counter({
+    name: 'wattline_readings_total',
+    help: 'Records signed, by state',
+    labelNames: ['point', 'state'],
+    registers,
+  })
+  const sent = new Counter({
+    name: 'wattline_records_sent_total',
+    help: 'Records that the broker took, resends included',
+    labelNames: ['point'],
+    registers,
+  })
+  const acknowledged = new Counter({
+    name: 'wattline_records_acknowledged_total',
+    help: 'Records that the ledger confirmed',
+    labelNames: ['point'],
+    registers,
+  })
+  const receipts = new Histogram({
+    name: 'wattline_receipt_latency_seconds',
+    help: 'From sending a record to its receipt',
+    buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000],
+    registers,
+  })
+  const busReads = new Histogram({
+    name: 'wattline_bus_read_seconds',
+    help: 'From asking a bus to its answer or error, by outcome',
+    labelNames: ['bus', 'outcome'],
+    buckets: [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
+    registers,
+  })
+  const waiting = new Gauge({
+    name: 'wattline_records_waiting',
+    help: 'Records that wait for a receipt',
+    labelNames: ['point'],
+    registers,
+  })
+  const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
+  const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
+  return {
+    reading: (point, state) => readings.inc({ point, state }),
+    sent: (point) => sent.inc({ point }),
+    acknowledged: (point, records) => acknowledged.inc({ point }, records),
+    receipt: (latencyMs) => receipts.observe(latencyMs / 1000),
+    busRead: (bus, outcome, elapsedMs) => busReads.observe({ bus, outcome }, elapsedMs / 1000),
+    format: (sources) => {
+      for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
+      databaseBytes.set(sources.databaseBytes())
+      memory.set(process.memoryUsage.rss())
+      return registry.metrics()
+    },
+    contentType: registry.contentType,
+  }
+}

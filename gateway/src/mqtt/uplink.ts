@@ -1,0 +1,242 @@
+import {
+  type ErrorCode,
+  formatHello,
+  formatTopic,
+  type GatewayId,
+  gatewayTopicFilter,
+  type PointId,
+  type Receipt,
+} from '@wattline/protocol'
+import type { MqttConfig } from '../config.ts'
+import type { Store } from '../store/database.ts'
+import type { Epochs } from '../store/epochs.ts'
+import type { Outbox } from '../store/outbox.ts'
+import { findPoint } from '../store/points.ts'
+import { type Settlement, settleReceipt } from '../store/settlement.ts'
+import { gatewayVersion } from '../version.ts'
+import { Lane } from './lane.ts'
+import { defaultPacing, type PacingTiming } from './pacing.ts'
+import { openPipe, type Pipe } from './pipe.ts'
+import { ReceiptIntake } from './receipt-intake.ts'
+
+/** What an uplink reports. */
+export interface UplinkEvents {
+  connected(): void
+  disconnected(reason: string): void
+  /** The broker took a record. That proves nothing: only a receipt frees it. */
+  sent(point: PointId): void
+  /** A receipt is booked. `latencyMs` is the time since the last confirmed record went out. */
+  settled(receipt: Receipt, settlement: Settlement, latencyMs: number | undefined): void
+  /** A message that is no receipt of the trusted ledger. */
+  refusedMessage(error: unknown): void
+  /** The first ledger was met, and is the trusted one from now on. */
+  ledgerMet(): void
+  /** The uplink's own work failed: storage, or a bug. It goes on with the next event. */
+  failed(error: unknown): void
+}
+
+export interface UplinkTiming extends PacingTiming {
+  readonly firstPauseMs: number
+  readonly longestPauseMs: number
+}
+
+export const defaultUplinkTiming: UplinkTiming = { ...defaultPacing, firstPauseMs: 1_000, longestPauseMs: 60_000 }
+
+/** What an uplink works with. */
+export interface UplinkParts {
+  readonly config: MqttConfig
+  readonly gatewayId: GatewayId
+  readonly points: readonly PointId[]
+  readonly store: Store
+  readonly outbox: Outbox
+  readonly epochs: Epochs
+  readonly events: UplinkEvents
+  readonly timing?: UplinkTiming
+}
+
+/** Records that one turn of the event loop sends: polls and receipts want their turn too. */
+const batch = 64
+const tickMs = 1_000
+/** Receipts that may wait for their transaction. They are cumulative: what is dropped comes again in the next. */
+const receiptQueueLimit = 10_000
+
+/** The ledger does not want this metering point now; nothing but waiting helps. */
+const pointRefusals: readonly ErrorCode[] = [
+  'point/closed-enrolment',
+  'point/frozen',
+  'point/revoked',
+  'point/unknown',
+  'record/equivocation',
+  'record/wrong-key',
+]
+
+/** Carries the outbox to the broker, and receipts back. Nothing here is durable but what the outbox keeps. */
+export class Uplink {
+  readonly #parts: UplinkParts
+  readonly #timing: UplinkTiming
+  readonly #lanes: ReadonlyMap<PointId, Lane>
+  readonly #intake: ReceiptIntake
+  readonly #endedSessions = new Set<string>()
+  readonly #receipts: Receipt[] = []
+  #pipe: Pipe | undefined
+  #timer: NodeJS.Timeout | undefined
+  #woken = false
+  #stopped = false
+
+  constructor(parts: UplinkParts) {
+    this.#parts = parts
+    this.#timing = parts.timing ?? defaultUplinkTiming
+    const lanes = parts.points.map((point) => new Lane(point, this.#timing, parts.config.window))
+    this.#lanes = new Map(lanes.map((lane) => [lane.point, lane]))
+    const { store, gatewayId, points, config } = parts
+    this.#intake = new ReceiptIntake({ store, gatewayId, points, ledgerKey: config.ledgerKey })
+  }
+
+  start(): void {
+    const { config, gatewayId, events } = this.#parts
+    this.#pipe = openPipe(
+      {
+        config,
+        clientId: config.clientId ?? `wattline-${gatewayId}`,
+        topicFilter: gatewayTopicFilter(gatewayId),
+        firstPauseMs: this.#timing.firstPauseMs,
+        longestPauseMs: this.#timing.longestPauseMs,
+      },
+      {
+        opened: () => this.#greet(),
+        received: (topic, payload) => this.#receive(topic, payload),
+        closed: (reason) => events.disconnected(reason),
+      },
+    )
+    this.#timer = setInterval(() => this.wake(), Math.min(tickMs, this.#timing.firstResendMs / 4))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    await this.#pipe?.close()
+  }
+
+  /** Something may be there to do: records were stored, receipts came, or time has passed. */
+  wake(): void {
+    if (this.#woken) return
+    this.#woken = true
+    setImmediate(() => {
+      this.#woken = false
+      if (this.#stopped) return
+      try {
+        this.#work()
+      } catch (error) {
+        this.#parts.events.failed(error)
+      }
+    })
+  }
+
+  #greet(): void {
+    this.#parts.outbox.rewind()
+    for (const lane of this.#lanes.values()) {
+      lane.restart()
+      lane.pacing.reconnected(performance.now())
+    }
+    this.#parts.events.connected()
+    this.#sendHello()
+    this.wake()
+  }
+
+  #sendHello(): void {
+    const { gatewayId, points } = this.#parts
+    this.#pipe?.publish(formatTopic({ kind: 'hello', gatewayId }), formatHello({ gatewayVersion, points }))
+  }
+
+  #receive(topic: string, payload: Uint8Array): void {
+    try {
+      const receipt = this.#intake.read(topic, payload)
+      if (this.#receipts.length < receiptQueueLimit) this.#receipts.push(receipt)
+      this.wake()
+    } catch (error) {
+      this.#parts.events.refusedMessage(error)
+    }
+  }
+
+  #work(): void {
+    this.#settle()
+    if (this.#pipe?.open !== true) return
+    this.#sendAgain()
+    if (this.#sendNext() === batch) this.wake()
+  }
+
+  // All receipts that have come meanwhile are booked in one transaction. If it fails they are gone, which is no harm:
+  // the ledger says the same again.
+  #settle(): void {
+    const receipts = this.#receipts.splice(0)
+    if (receipts.length === 0) return
+    const { store } = this.#parts
+    const parts = { ...this.#parts, endedSessions: this.#endedSessions }
+    const settlements = store.write(() => {
+      this.#intake.keep()
+      return receipts.map((receipt) => ({ receipt, settlement: settleReceipt(parts, receipt) }))
+    })
+    if (this.#intake.kept()) this.#parts.events.ledgerMet()
+    for (const { receipt, settlement } of settlements) this.#react(receipt, settlement)
+  }
+
+  #react(receipt: Receipt, settlement: Settlement): void {
+    const lane = this.#lanes.get(receipt.point)
+    if (lane === undefined) return
+    const { outcome } = settlement
+    const nowMs = performance.now()
+    let latencyMs: number | undefined
+    if (outcome === 'progressed') {
+      this.#parts.outbox.release(receipt.point, receipt)
+      latencyMs = lane.confirmed(receipt, nowMs)
+    }
+    if (outcome !== 'stale') this.#mind(lane, receipt, settlement, nowMs)
+    this.#parts.events.settled(receipt, settlement, latencyMs)
+  }
+
+  #mind(lane: Lane, receipt: Receipt, { outcome, openedEpoch, refusal }: Settlement, nowMs: number): void {
+    const unwelcome = refusal !== undefined && pointRefusals.includes(refusal.code)
+    if (refusal === undefined) lane.pacing.welcomed()
+    if (openedEpoch !== undefined) lane.pacing.rechained(nowMs)
+    const again =
+      openedEpoch !== undefined ||
+      outcome === 'moved-back' ||
+      (unwelcome ? lane.pacing.refused(nowMs) : receipt.resend && lane.pacing.mayResend(nowMs))
+    if (again) this.#restart(lane)
+  }
+
+  #restart(lane: Lane): void {
+    this.#parts.outbox.rewind(lane.point)
+    lane.restart()
+  }
+
+  #sendAgain(): void {
+    const nowMs = performance.now()
+    const overdue = [...this.#lanes.values()].filter((lane) =>
+      lane.pacing.isOverdue(nowMs, this.#parts.outbox.inFlight(lane.point)),
+    )
+    for (const lane of overdue) {
+      lane.pacing.timedOut(nowMs)
+      this.#restart(lane)
+    }
+    // Perhaps only the receipts were lost: the answer to a greeting names every place.
+    if (overdue.length > 0) this.#sendHello()
+  }
+
+  #sendNext(): number {
+    const { outbox, store, config, points, events } = this.#parts
+    const limit = Math.min(batch, config.window - outbox.inFlight())
+    if (limit <= 0) return 0
+    const nowMs = performance.now()
+    const room = (point: PointId) => this.#lanes.get(point)?.pacing.room(nowMs, outbox.inFlight(point)) ?? 0
+    const records = outbox.take(limit, points, room)
+    for (const record of records) {
+      const lane = this.#lanes.get(record.point)
+      const departures = lane?.depart(record, nowMs, () => findPoint(store, record.point)?.certificate) ?? []
+      for (const { topic, payload } of departures.slice(0, -1)) this.#pipe?.publish(topic, payload)
+      const last = departures.at(-1)
+      if (last !== undefined) this.#pipe?.publish(last.topic, last.payload, () => events.sent(record.point))
+    }
+    return records.length
+  }
+}

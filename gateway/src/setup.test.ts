@@ -1,0 +1,63 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeGatewayId } from '@wattline/protocol'
+import test from 'ava'
+import { makeTempFolder, openRig } from '../test/signing-rig.ts'
+import { decodeConfig } from './config.ts'
+import { loadCertificate } from './identity/certificate-file.ts'
+import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
+import { checkProfiles, listCertificateDifferences, setUpMeters, setUpPoints } from './setup.ts'
+
+const profiles = loadProfiles(defaultProfileFolder())
+
+const configWith = (meter: string) =>
+  decodeConfig(
+    `version: 1
+gateway: { id: gw-1, dataDir: data }
+buses: [{ id: lan, tcp: { host: h } }]
+meters: [{ id: roof, bus: lan, unitId: 1, ${meter} }]`,
+    '/gateway.yaml',
+  )
+
+test('a profile that is unknown, or cannot serve the role, is told before the start', (t) => {
+  t.notThrows(() => checkProfiles(configWith('profile: eastron-sdm630, role: bidirectional'), profiles, 'g.yaml'))
+  const error = t.throws(() => checkProfiles(configWith('profile: nothing, role: producer'), profiles, 'g.yaml'))
+  t.regex(error?.message ?? '', /^g\.yaml: meters\[0\]\.profile: no meter profile 'nothing'/)
+})
+
+for (const how of ['lost', 'changed'] as const) {
+  test(`a key that is ${how} is refused, and none is made in its place`, (t) => {
+    const rig = openRig({ dataDir: makeTempFolder(t.teardown) })
+    t.teardown(() => rig.close())
+    rig.sign(1_000)
+    const path = join(rig.dataDir, 'keys', 'roof.key')
+    if (how === 'lost') rmSync(path)
+    else writeFileSync(path, '22'.repeat(32))
+    const meters = setUpMeters(configWith('profile: eastron-sdm630, role: producer'), profiles)
+    const { store } = rig.session
+    const error = t.throws(() => setUpPoints(meters, rig.dataDir, store))
+    t.like(error, { code: 'key/mismatch' })
+    t.regex(error?.message ?? '', /gw-1\/roof.*backup/s)
+    // Also when the database is gone and only the certificate is left to tell.
+    store.db.exec('DELETE FROM records; DELETE FROM points')
+    t.like(
+      t.throws(() => setUpPoints(meters, rig.dataDir, store)),
+      { code: 'key/mismatch' },
+    )
+  })
+}
+
+test('SPEC-51: the certificate counts, and what the configuration says otherwise is told', (t) => {
+  const rig = openRig({ dataDir: makeTempFolder(t.teardown) })
+  t.teardown(() => rig.close())
+  rig.sign(1_000)
+  const config = configWith('profile: eastron-sdm630, role: consumer, owner: me, maxPowerW: 5000')
+  const [meter] = setUpMeters(config, profiles)
+  const [setup] = setUpPoints([meter!], rig.dataDir, rig.session.store)
+  t.is(setup?.role, 'producer')
+  const certificate = loadCertificate(rig.dataDir, meter!.meterId)!
+  t.deepEqual(
+    listCertificateDifferences(meter!, makeGatewayId('gw-1'), certificate).map((line) => line.split(':')[0]),
+    ['role', 'owner', 'maxPowerW'],
+  )
+})

@@ -1,0 +1,67 @@
+/**
+ * Each entry takes the database from the version that is its index to the next, in one transaction. Never changed
+ * once released; a change of shape is a new entry.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE points (
+    number INTEGER PRIMARY KEY,
+    point TEXT NOT NULL UNIQUE,
+    public_key TEXT NOT NULL,
+    certificate TEXT NOT NULL,
+    -- The head of the chain: the epoch to sign in, and what was signed last. sequence 0 before the first record.
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    page_f INTEGER NOT NULL,
+    page_t INTEGER NOT NULL,
+    -- Of the last payload, or of the certificate before the first.
+    head_hash TEXT NOT NULL,
+    -- The last place that the ledger has confirmed, 0, 0 and '' before the first receipt.
+    acknowledged_epoch INTEGER NOT NULL DEFAULT 0,
+    acknowledged_sequence INTEGER NOT NULL DEFAULT 0,
+    acknowledged_hash TEXT NOT NULL DEFAULT '',
+    minted_wh TEXT NOT NULL DEFAULT '0',
+    burned_wh TEXT NOT NULL DEFAULT '0',
+    receipt_session TEXT NOT NULL DEFAULT '',
+    receipt_serial INTEGER NOT NULL DEFAULT 0,
+    -- JSON: what the guard remembers of the meter.
+    history TEXT NOT NULL,
+    -- 1 after accept-swap, until the next reading is signed as re-based.
+    rebase INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+
+  -- Written once, with the signature, and never changed but for 'rejected'. Everything after a point's acknowledged
+  -- place that is not rejected is the outbox.
+  CREATE TABLE records (
+    number INTEGER PRIMARY KEY,
+    point INTEGER NOT NULL REFERENCES points (number),
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    -- The page numbers of both contexts as of this record.
+    page_f INTEGER NOT NULL,
+    page_t INTEGER NOT NULL,
+    taken_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    text TEXT NOT NULL,
+    -- The code with which the ledger refused it, or with which it became unreachable for the ledger.
+    rejected TEXT,
+    UNIQUE (point, epoch, sequence)
+  ) STRICT;
+
+  -- One row: how the next start tells whether this database is the latest (lineage.ts).
+  CREATE TABLE lineage (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    token TEXT NOT NULL,
+    marker_inode TEXT NOT NULL,
+    marker_ctime_ns TEXT NOT NULL,
+    witness_inode TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    -- Records ever signed with this database.
+    signed INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO lineage VALUES (1, '', '', '', '', '', 0);
+
+  CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  `,
+]
