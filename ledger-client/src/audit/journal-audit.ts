@@ -1,0 +1,171 @@
+import { type Role, roles, type Wh } from '@wattline/protocol'
+import { type Entry, genesisHash, hashEntry, type Posting, sumOf, toPostings } from '../ledger/journal.ts'
+import { accountOf } from '../ledger/ledger.ts'
+import { type Terms, toPointId } from '../registry.ts'
+import type { Database, Statement } from '../store/database.ts'
+import type { Faults } from './report.ts'
+
+/** Terms and key as one enrolment entry states them. */
+export interface StatedTerms {
+  readonly entry: number
+  readonly point: string
+  readonly terms: Terms
+  readonly key: string
+}
+
+interface EntryRow extends Omit<Entry, 'postings'> {
+  readonly previous_hash: string
+  readonly hash: string
+}
+
+/** Checks the journal by itself: its chain, its sums, its balances, and that each booking has a record behind it. */
+export class JournalAudit {
+  readonly #db: Database
+  readonly #faults: Faults
+  readonly #postings: Statement<[number], Posting>
+  readonly #record: Statement<[string, number, number], unknown>
+  readonly #balances = new Map<string, Wh>()
+  readonly #owners = new Map<string, string>()
+
+  constructor(db: Database, faults: Faults) {
+    this.#db = db
+    this.#faults = faults
+    this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
+    this.#record = db.prepare(
+      `SELECT 1 FROM record JOIN point ON point.id = record.point
+       WHERE point.name = ? AND record.epoch = ? AND record.sequence = ?`,
+    )
+  }
+
+  /** Gives the number of entries and accounts. */
+  check(): { readonly entries: number; readonly accounts: number } {
+    const rows = this.#db.prepare<[], EntryRow>(
+      'SELECT id, at, kind, claim, point, note, previous_hash, hash FROM entry ORDER BY id',
+    )
+    let previous = { id: 0, hash: genesisHash }
+    for (const row of rows.iterate()) {
+      const { hash, previous_hash: previousHash, ...fields } = row
+      const entry: Entry = { ...fields, postings: this.#postings.all(row.id) }
+      this.#checkLink(entry, { hash, previousHash }, previous)
+      this.#checkPostings(entry)
+      previous = { id: entry.id, hash }
+    }
+    return { entries: previous.id, accounts: this.#checkBalances() }
+  }
+
+  #checkLink(entry: Entry, row: { hash: string; previousHash: string }, previous: { id: number; hash: string }): void {
+    const place = `entry ${entry.id}`
+    if (entry.id !== previous.id + 1) {
+      this.#faults.add(
+        `entry ${previous.id + 1}`,
+        'journal/broken',
+        `entry ${previous.id + 1} is missing, ${entry.id} follows`,
+      )
+    } else if (row.previousHash !== previous.hash) {
+      const expected = previous.hash.slice(0, 8)
+      this.#faults.add(
+        place,
+        'journal/broken',
+        `names ${row.previousHash.slice(0, 8)} as its predecessor, ${expected} expected`,
+      )
+    }
+    const hash = hashEntry(row.previousHash, entry)
+    if (hash !== row.hash) {
+      this.#faults.add(
+        place,
+        'journal/broken',
+        `its content hashes to ${hash.slice(0, 8)}, it says ${row.hash.slice(0, 8)}`,
+      )
+    }
+  }
+
+  #checkPostings(entry: Entry): void {
+    const place = `entry ${entry.id}`
+    const sum = sumOf(entry.postings)
+    if (sum !== 0n) this.#faults.add(place, 'journal/unbalanced', `its postings sum to ${sum}`)
+    if (entry.kind === 'enrolment') this.#owners.set(entry.point ?? '', ownerIn(entry.note))
+    if (entry.kind === 'claim' || entry.kind === 'remainder') this.#checkBooking(entry, place)
+    else if (entry.postings.length > 0) this.#faults.add(place, 'journal/broken', `'${entry.kind}' moves WATT`)
+    for (const { account, amount } of entry.postings) {
+      this.#balances.set(account, (this.#balances.get(account) ?? 0n) + amount)
+    }
+  }
+
+  #checkBooking(entry: Entry, place: string): void {
+    const claim = /^(.+)#(\d+)\/(\d+)$/.exec(entry.claim ?? '')
+    const [, point = '', epoch, sequence] = claim ?? []
+    if (claim === null || point !== entry.point) {
+      this.#faults.add(place, 'journal/broken', `claim '${entry.claim}' of '${entry.point}' names no record`)
+      return
+    }
+    if (this.#record.get(point, Number(epoch), Number(sequence)) === undefined) {
+      this.#faults.add(place, 'journal/broken', `claim '${entry.claim}': there is no such record`)
+      return
+    }
+    const owner = this.#owners.get(point) ?? ''
+    const amountOf = (account: string) => entry.postings.find((posting) => posting.account === account)?.amount ?? 0n
+    const mintWh = -amountOf(accountOf.minted(point))
+    const burnWh = amountOf(accountOf.burned(point))
+    const balance = this.#balances.get(accountOf.owner(owner)) ?? 0n
+    const expected = toPostings({ point: toPointId(point), owner, mintWh, burnWh }, balance)
+    if (formatPostings(expected) !== formatPostings(entry.postings)) {
+      const got = formatPostings(entry.postings)
+      this.#faults.add(place, 'journal/broken', `postings ${formatPostings(expected)} expected, got ${got}`)
+    }
+  }
+
+  #checkBalances(): number {
+    const rows = this.#db.prepareWide<[], Posting>('SELECT account, amount FROM balance ORDER BY account').all()
+    const stored = new Map(rows.map(({ account, amount }) => [account, amount]))
+    for (const account of new Set([...this.#balances.keys(), ...stored.keys()])) {
+      const expected = this.#balances.get(account) ?? 0n
+      const got = stored.get(account) ?? 0n
+      if (expected === got) continue
+      this.#faults.add(`account ${account}`, 'journal/unbalanced', `${expected} expected by the journal, got ${got}`)
+    }
+    const sum = rows.reduce((total, { amount }) => total + amount, 0n)
+    if (sum !== 0n)
+      this.#faults.add('journal', 'journal/unbalanced', `minted - burned differs from the supply by ${sum}`)
+    return stored.size
+  }
+}
+
+function formatPostings(postings: readonly Posting[]): string {
+  return postings.map(({ account, amount }) => `${account} ${amount}`).join(', ')
+}
+
+function ownerIn(note: string): string {
+  const content: unknown = JSON.parse(note)
+  const owner: unknown = typeof content === 'object' && content !== null ? Reflect.get(content, 'owner') : undefined
+  return typeof owner === 'string' ? owner : ''
+}
+
+/** Every terms that were ever in force, by the entry that states them. */
+export function readStatedTerms(db: Database): ReadonlyMap<number, StatedTerms> {
+  const rows = db
+    .prepare<[], { id: number; point: string; note: string }>(
+      `SELECT id, point, note FROM entry WHERE kind = 'enrolment' ORDER BY id`,
+    )
+    .all()
+  return new Map(rows.map(({ id, point, note }) => [id, toStatedTerms(id, point, note)]))
+}
+
+function toStatedTerms(entry: number, point: string, note: string): StatedTerms {
+  const content: unknown = JSON.parse(note)
+  const field = (name: string): unknown =>
+    typeof content === 'object' && content !== null ? Reflect.get(content, name) : undefined
+  const [behind, maxPowerW, rolloverWh, key] = [field('behind'), field('maxPowerW'), field('rolloverWh'), field('key')]
+  const role: Role = roles.find((known) => known === field('role')) ?? 'storage' // an unknown role books nothing
+  return {
+    entry,
+    point,
+    key: typeof key === 'string' ? key : '',
+    terms: {
+      owner: ownerIn(note),
+      role,
+      ...(typeof behind === 'string' ? { behind: toPointId(behind) } : {}),
+      ...(typeof maxPowerW === 'number' ? { maxPowerW } : {}),
+      ...(typeof rolloverWh === 'string' ? { rolloverWh: BigInt(rolloverWh) } : {}),
+    },
+  }
+}

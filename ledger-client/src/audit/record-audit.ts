@@ -1,0 +1,301 @@
+import {
+  type Base,
+  type Energy,
+  type ErrorCode,
+  formatPublicKey,
+  makeClaim,
+  type ParsedOcmf,
+  type PublicKey,
+  parseCertificate,
+  parseOcmfText,
+  type SignatureVerifier,
+  verifyParsed,
+  WattError,
+} from '@wattline/protocol'
+import type { Posting } from '../ledger/journal.ts'
+import { accountOf } from '../ledger/ledger.ts'
+import { countRecord } from '../mint.ts'
+import type { Point, Registry, Terms } from '../registry.ts'
+import { formatPlace } from '../reports.ts'
+import type { Database, Statement } from '../store/database.ts'
+import { tagOf } from '../store/records.ts'
+import { BookedBelow, settleRemainder } from '../tree.ts'
+import type { StatedTerms } from './journal-audit.ts'
+import type { Faults } from './report.ts'
+
+interface Row {
+  readonly id: bigint
+  readonly epoch: bigint
+  readonly sequence: bigint
+  readonly hash: string
+  readonly tag: bigint
+  readonly text: string
+  readonly taken_at: bigint
+  readonly terms: bigint
+  readonly outcome: string
+  readonly net_wh: bigint
+  readonly booked_wh: bigint | null
+  readonly settled: bigint | null
+  readonly key: string | null
+}
+
+/** How far the check of one point has come. */
+interface Walk {
+  readonly point: Point
+  /** By SPKI. */
+  readonly keys: ReadonlyMap<string, PublicKey>
+  previous: Row | undefined
+  base: Base | undefined
+  terms: bigint
+  netWh: bigint
+  bookedWh: bigint
+  mintedWh: bigint
+  burnedWh: bigint
+  carriedWh: bigint
+  records: number
+  unsettled: boolean
+}
+
+/** The first fault of a point ends its walk: nothing after it is proven. */
+class FoundFault extends Error {
+  readonly code: ErrorCode
+  constructor(code: ErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** Checks every record: signature, place in the chain, and that it was booked for exactly what it counts. */
+export class RecordAudit {
+  readonly #parts: { readonly db: Database; readonly registry: Registry; readonly verifier: SignatureVerifier }
+  readonly #terms: ReadonlyMap<number, StatedTerms>
+  readonly #below: BookedBelow
+  readonly #rows: Statement<[number], Row>
+  readonly #entry: Statement<[string], { id: bigint }>
+  readonly #postings: Statement<[bigint], Posting>
+  readonly #named: Statement<[number, number, string, bigint], unknown>
+  readonly #certificate: Statement<[string, string], { text: string }>
+  readonly #overtaken: Statement<[number, bigint, bigint, bigint], unknown>
+
+  constructor(
+    parts: { readonly db: Database; readonly registry: Registry; readonly verifier: SignatureVerifier },
+    terms: ReadonlyMap<number, StatedTerms>,
+  ) {
+    const { db, registry } = parts
+    this.#parts = parts
+    this.#terms = terms
+    this.#below = new BookedBelow(db, registry)
+    this.#rows = db.prepareWide(
+      `SELECT record.id, record.epoch, sequence, hash, tag, text, taken_at, terms, outcome, net_wh, booked_wh, settled,
+              point_key.key AS key
+       FROM record LEFT JOIN epoch ON epoch.point = record.point AND epoch.epoch = record.epoch
+       LEFT JOIN point_key ON point_key.id = epoch.key
+       WHERE record.point = ? ORDER BY record.epoch, sequence`,
+    )
+    this.#entry = db.prepareWide('SELECT id FROM entry WHERE claim = ?')
+    this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ?')
+    this.#named = db.prepareWide('SELECT 1 FROM record WHERE point = ? AND tag = ? AND hash = ? AND id < ?')
+    this.#certificate = db.prepare('SELECT text FROM certificate WHERE point = ? AND hash = ?')
+    this.#overtaken = db.prepare(
+      'SELECT 1 FROM record WHERE point = ? AND (epoch, sequence) > (?, ?) AND taken_at < ? LIMIT 1',
+    )
+  }
+
+  /** Walks one point's records; gives how many there were. Chain faults and booking faults are told apart. */
+  check(point: Point, faults: { readonly chain: Faults; readonly booking: Faults }): number {
+    const walk: Walk = {
+      point,
+      keys: this.#enrolledKeys(point),
+      previous: undefined,
+      base: undefined,
+      terms: 0n,
+      netWh: 0n,
+      bookedWh: 0n,
+      mintedWh: 0n,
+      burnedWh: 0n,
+      carriedWh: 0n,
+      records: 0,
+      unsettled: false,
+    }
+    let place = `point ${point.id}`
+    let kind: 'chain' | 'booking' = 'chain'
+    try {
+      for (const row of this.#rows.iterate(point.rowId)) {
+        place = formatPlace(point.id, { epoch: Number(row.epoch), sequence: Number(row.sequence) })
+        kind = 'chain'
+        const parsed = this.#checkRecord(walk, row)
+        kind = 'booking'
+        this.#checkBooking(walk, row, parsed)
+        walk.previous = row
+        walk.records++
+      }
+      place = `point ${point.id}`
+      kind = 'chain'
+      checkHead(walk)
+      kind = 'booking'
+      checkSums(walk)
+    } catch (error) {
+      if (!(error instanceof FoundFault)) throw error
+      faults[kind].add(place, error.code, error.message)
+    }
+    return walk.records
+  }
+
+  // A key counts only where the journal says that it was enrolled, too.
+  #enrolledKeys(point: Point): ReadonlyMap<string, PublicKey> {
+    const stated = new Set([...this.#terms.values()].filter((terms) => terms.point === point.id).map(({ key }) => key))
+    const keys = point.keys.map(({ key }) => [formatPublicKey(key), key] as const)
+    return new Map(keys.filter(([spki]) => stated.has(spki)))
+  }
+
+  #checkRecord(walk: Walk, row: Row): ParsedOcmf {
+    const parsed = parse(row.text)
+    const { record, hash } = parsed
+    const columns = [row.epoch, row.sequence, row.taken_at, row.hash, Number(row.tag)].join()
+    if (columns !== [record.epoch, record.sequence, record.takenAt, hash, tagOf(hash)].join()) {
+      throw new FoundFault(
+        'storage/corrupt',
+        `the row says ${columns}, the text ${record.epoch}/${record.sequence}, ${hash}`,
+      )
+    }
+    const key = row.key === null ? undefined : walk.keys.get(row.key)
+    if (key === undefined) throw new FoundFault('record/wrong-key', `no key is enrolled for epoch ${row.epoch}`)
+    this.#checkLink(walk, row, parsed)
+    const verdict = verifyParsed(parsed, key, this.#parts.verifier)
+    if (!verdict.ok) throw new FoundFault(verdict.code, verdict.message)
+    return parsed
+  }
+
+  #checkLink({ point, previous }: Walk, row: Row, { record }: ParsedOcmf): void {
+    if (previous !== undefined && previous.id >= row.id) {
+      throw new FoundFault('chain/reordered', `accepted as number ${row.id}, its predecessor as ${previous.id}`)
+    }
+    if (previous?.epoch === row.epoch) {
+      const expected = previous.sequence + 1n
+      if (row.sequence !== expected) throw new FoundFault('chain/missing', `sequence ${expected} is missing before it`)
+      if (record.previousHash !== previous.hash) {
+        throw new FoundFault(
+          'chain/inserted',
+          `names ${record.previousHash.slice(0, 8)}, ${previous.hash.slice(0, 8)} stands before it`,
+        )
+      }
+      return
+    }
+    if (previous?.hash === record.previousHash) return
+    if (this.#named.get(point.rowId, tagOf(record.previousHash), record.previousHash, row.id) !== undefined) return
+    const certificate = this.#certificate.get(point.id, record.previousHash)
+    if (certificate === undefined) {
+      throw new FoundFault('chain/missing', `what it names, ${record.previousHash.slice(0, 8)}, is not here`)
+    }
+    try {
+      if (parseCertificate(certificate.text).hash === record.previousHash) return
+    } catch (error) {
+      if (!(error instanceof WattError)) throw error
+    }
+    throw new FoundFault('certificate/invalid', `the certificate ${record.previousHash.slice(0, 8)} is damaged`)
+  }
+
+  #checkBooking(walk: Walk, row: Row, { record }: ParsedOcmf): void {
+    const { point } = walk
+    const stated = this.#terms.get(Number(row.terms))
+    if (stated?.point !== point.id || row.terms < walk.terms) {
+      throw new FoundFault('journal/broken', `entry ${row.terms} states no terms for it`)
+    }
+    walk.terms = row.terms
+    const count = countRecord(walk.base, record, stated.terms)
+    walk.base = count.base
+    walk.netWh += count.energy.export - count.energy.import
+    if (count.outcome !== row.outcome || walk.netWh !== row.net_wh) {
+      const got = `${row.outcome} up to ${row.net_wh} Wh`
+      throw new FoundFault('storage/corrupt', `counts as ${count.outcome} up to ${walk.netWh} Wh, the row says ${got}`)
+    }
+    const claim = makeClaim(point.id, stated.terms.role, record, count.energy)
+    const expected = this.#expectedBooking(walk, row, { energy: count.energy, terms: stated.terms })
+    this.#checkEntry(point, claim.id, expected)
+    walk.mintedWh += expected.mintWh
+    walk.burnedWh += expected.burnWh
+    walk.bookedWh += expected.mintWh - expected.burnWh
+    if (row.booked_wh !== null && row.booked_wh !== walk.bookedWh) {
+      throw new FoundFault('storage/corrupt', `booked ${walk.bookedWh} Wh up to here, the row says ${row.booked_wh}`)
+    }
+  }
+
+  #expectedBooking(walk: Walk, row: Row, { energy, terms }: { energy: Energy; terms: Terms }): Booked {
+    if (row.booked_wh === null) {
+      walk.unsettled = true
+      return nothing
+    }
+    if (walk.unsettled) throw new FoundFault('storage/corrupt', 'it is settled, one before it is not')
+    const counts = row.outcome === 'counted' || row.outcome === 'base'
+    if (row.settled === null) {
+      return terms.role === 'storage' ? nothing : { mintWh: energy.export, burnWh: energy.import }
+    }
+    if (row.settled === 0n) {
+      const overtaken = this.#overtaken.get(walk.point.rowId, row.epoch, row.sequence, row.taken_at) !== undefined
+      if (counts && terms.role !== 'storage' && !overtaken)
+        throw new FoundFault('journal/broken', 'its remainder was passed over')
+      return nothing
+    }
+    const restarts = this.#below.restarts(walk.point, row.epoch, row.sequence)
+    const childrenWh = this.#below.sum(walk.point, { at: row.taken_at, restarts, mark: row.settled })
+    const { burnWh, carriedWh } = settleRemainder(walk.bookedWh, row.net_wh, childrenWh)
+    walk.carriedWh = carriedWh
+    return { mintWh: 0n, burnWh }
+  }
+
+  #checkEntry(point: Point, claim: string, { mintWh, burnWh }: Booked): void {
+    const entry = this.#entry.get(claim)
+    const postings = entry === undefined ? [] : this.#postings.all(entry.id)
+    const amountOf = (account: string) => postings.find((posting) => posting.account === account)?.amount ?? 0n
+    const [minted, burned] = [-amountOf(accountOf.minted(point.id)), amountOf(accountOf.burned(point.id))]
+    if (minted === mintWh && burned === burnWh && (entry !== undefined) === (mintWh > 0n || burnWh > 0n)) return
+    const where = entry === undefined ? 'no entry books it' : `entry ${entry.id} mints ${minted} and burns ${burned}`
+    throw new FoundFault('journal/broken', `claim ${claim}: ${mintWh} Wh to mint and ${burnWh} to burn, ${where}`)
+  }
+}
+
+interface Booked {
+  readonly mintWh: bigint
+  readonly burnWh: bigint
+}
+
+const nothing: Booked = { mintWh: 0n, burnWh: 0n }
+
+function parse(text: string): ParsedOcmf {
+  try {
+    return parseOcmfText(text)
+  } catch (error) {
+    if (error instanceof WattError) throw new FoundFault(error.code, error.message)
+    throw error
+  }
+}
+
+// What the point's own row says must be where the records lead.
+function checkHead({ point, previous, records }: Walk): void {
+  const { head } = point
+  if (head?.hash !== previous?.hash || point.records !== records) {
+    const got = previous === undefined ? 'there is none' : `the last one here is ${previous.epoch}/${previous.sequence}`
+    const expected = head === undefined ? 'no record' : `${point.records} records up to ${head.epoch}/${head.sequence}`
+    throw new FoundFault('chain/missing', `${expected} expected, ${records} are here; ${got}`)
+  }
+}
+
+function checkSums({ point, base, ...sums }: Walk): void {
+  const told = [point.netWh, point.bookedWh, point.mintedWh, point.burnedWh, point.carriedWh]
+  const found = [sums.netWh, sums.bookedWh, sums.mintedWh, sums.burnedWh, sums.carriedWh]
+  if (told.join() !== found.join()) {
+    const names = 'net, booked, minted, burned, carried'
+    throw new FoundFault(
+      'journal/unbalanced',
+      `${names} are ${found.join(', ')} Wh by the records, ${told.join(', ')} by its row`,
+    )
+  }
+  if (formatBase(point.base) !== formatBase(base)) {
+    throw new FoundFault('storage/corrupt', `base ${formatBase(base)} expected, got ${formatBase(point.base)}`)
+  }
+}
+
+function formatBase(base: Base | undefined): string {
+  if (base === undefined) return 'none'
+  return `import ${base.registers.import ?? '-'}, export ${base.registers.export ?? '-'} at ${base.takenAt}`
+}

@@ -1,0 +1,33 @@
+import type { ErrorCode } from '@wattline/protocol'
+
+/** One thing that is wrong, and where. */
+export interface Fault {
+  /** `<point>@<epoch>/<sequence>`, `entry <n>`, `account <name>`, `point <name>` or `file`. */
+  readonly place: string
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+/** What a full check found. */
+export interface AuditReport {
+  readonly ok: boolean
+  /** The first one comes first; at most a hundred. */
+  readonly faults: readonly Fault[]
+  readonly counts: {
+    readonly points: number
+    readonly records: number
+    readonly entries: number
+    readonly accounts: number
+  }
+}
+
+const limit = 100
+
+/** Gathers faults up to a limit. */
+export class Faults {
+  readonly found: Fault[] = []
+
+  add(place: string, code: ErrorCode, message: string): void {
+    if (this.found.length < limit) this.found.push({ place, code, message })
+  }
+}

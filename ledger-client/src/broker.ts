@@ -1,0 +1,226 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type GatewayId, makeGatewayId, parseTopic, WattError } from '@wattline/protocol'
+import { Aedes, type Client } from 'aedes'
+import type { EmbeddedConfig } from './config.ts'
+
+/** The largest MQTT packet that is taken; public brokers allow no more either. A longer one ends the connection. */
+const maxPacketLength = 128 * 1024
+/** How long a subscriber that reads nothing may hold up the others. */
+const drainTimeoutMs = 5000
+
+/** What the embedded broker tells of itself. */
+export type BrokerLog = (event: string, fields: Readonly<Record<string, unknown>>) => void
+
+/** A running broker and how the ledger itself gets in. */
+export interface Broker {
+  readonly host: string
+  readonly port: number
+  readonly url: string
+  readonly username: string
+  readonly password: string
+  close(): Promise<void>
+}
+
+/** The ledger's own name at its broker; no gateway can have it. */
+const ledgerName = '$ledger'
+
+/** Starts the embedded MQTT broker. */
+export async function startBroker(config: EmbeddedConfig, log: BrokerLog): Promise<Broker> {
+  const { host, port, credentialsFile } = config
+  const password = randomBytes(24).toString('hex')
+  const gateways = credentialsFile === undefined ? undefined : readCredentials(credentialsFile)
+  const access = new Access(password, gateways, log)
+  const aedes = await Aedes.createBroker({
+    concurrency: 200,
+    queueLimit: 10_000,
+    drainTimeout: drainTimeoutMs,
+    connectTimeout: 10_000,
+    maxTopicLevels: 7,
+    authenticate: (client, username, secret, done) => done(null, access.admit(client, username, secret)),
+    authorizePublish: (client, packet, done) => {
+      packet.retain = false
+      done(access.mayPublish(client, packet.topic) ? null : new Error(`may not publish on ${packet.topic}`))
+    },
+    authorizeSubscribe: (client, subscription, done) =>
+      done(null, access.maySubscribe(client, subscription.topic) ? subscription : null),
+  })
+  aedes.on('clientError', (client, error) => log('broker.client.failed', { client: client.id, reason: error.message }))
+  aedes.on('connectionError', (_client, error) => log('broker.connection.failed', { reason: error.message }))
+  const server = createServer((socket) => {
+    socket.setNoDelay(true)
+    limitPackets(socket, log)
+    aedes.handle(socket)
+  })
+  const address = await listen(server, host, port).catch(async (error: unknown) => {
+    await closeAedes(aedes) // it has timers that would keep the program alive
+    throw error
+  })
+  return {
+    host,
+    port: address.port,
+    url: `mqtt://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
+    username: ledgerName,
+    password,
+    close: () => closeBroker(aedes, server),
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const taken = cause.code === 'EADDRINUSE'
+      const problem = taken ? 'is in use by another program' : `cannot be listened on (${cause.code})`
+      reject(new WattError('port/occupied', `mqtt.embedded: ${host}:${port} ${problem}`, { cause }))
+    })
+    server.listen({ host, port }, () => {
+      const address = server.address()
+      if (typeof address === 'object' && address !== null) resolve(address)
+    })
+  })
+}
+
+async function closeBroker(aedes: Aedes, server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  await closeAedes(aedes)
+  await closed
+}
+
+function closeAedes(aedes: Aedes): Promise<void> {
+  return new Promise((resolve) => aedes.close(() => resolve()))
+}
+
+/** Who may do what. Without credentials (loopback only) any client may speak for any gateway, but not for the ledger. */
+class Access {
+  readonly #password: Buffer
+  readonly #gateways: ReadonlyMap<string, Buffer> | undefined
+  readonly #log: BrokerLog
+  readonly #ledger = new WeakSet<Client>()
+  readonly #names = new WeakMap<Client, GatewayId>()
+
+  constructor(password: string, gateways: ReadonlyMap<string, Buffer> | undefined, log: BrokerLog) {
+    this.#password = digest(password)
+    this.#gateways = gateways
+    this.#log = log
+  }
+
+  admit(client: Client, username: string | undefined, secret: Buffer | undefined): boolean {
+    const given = digest(secret ?? '')
+    if (username === ledgerName) {
+      const isLedger = timingSafeEqual(given, this.#password)
+      if (isLedger) this.#ledger.add(client)
+      return isLedger
+    }
+    // A session belongs to whoever has its client id: taking another's would cut that gateway off.
+    const stolen = client.id === ledgerClientId || (client.id !== username && this.#gateways?.has(client.id) === true)
+    const expected = this.#gateways?.get(username ?? '')
+    const known = this.#gateways === undefined || (expected !== undefined && timingSafeEqual(given, expected))
+    if (stolen || !known) {
+      this.#log('broker.client.refused', { client: client.id, username, reason: stolen ? 'client id' : 'password' })
+      return false
+    }
+    if (this.#gateways !== undefined) this.#names.set(client, makeGatewayId(username ?? ''))
+    return true
+  }
+
+  mayPublish(client: Client | null, topic: string): boolean {
+    if (client === null || this.#ledger.has(client)) return true
+    const parsed = parseTopic(topic)
+    if (parsed === undefined || parsed.kind === 'receipt') return false
+    return this.#gateways === undefined || parsed.gatewayId === this.#names.get(client)
+  }
+
+  maySubscribe(client: Client, filter: string): boolean {
+    if (this.#ledger.has(client) || this.#gateways === undefined) return true
+    return filter.startsWith(`wattline/v1/${this.#names.get(client)}/`)
+  }
+}
+
+/** The ledger's client id at its own broker. */
+export const ledgerClientId = 'wattline-ledger'
+
+function digest(secret: string | Buffer): Buffer {
+  return hash('sha256', secret, 'buffer')
+}
+
+/** Reads `<gatewayId>:<password>` lines from a file that only its owner can read. */
+function readCredentials(path: string): ReadonlyMap<string, Buffer> {
+  let lines: string[]
+  let mode: number
+  try {
+    mode = statSync(path).mode & 0o777
+    lines = readFileSync(path, 'utf8').split('\n')
+  } catch (cause) {
+    throw new WattError('config/unreadable', `mqtt.embedded.credentialsFile: ${path}: cannot be read`, { cause })
+  }
+  if ((mode & 0o077) !== 0) {
+    throw new WattError(
+      'config/invalid',
+      `mqtt.embedded.credentialsFile: ${path}: mode 0600 expected, got 0${mode.toString(8)}`,
+    )
+  }
+  const entries = lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'))
+  return new Map(
+    entries.map((line, index) => {
+      const colon = line.indexOf(':')
+      if (colon < 1 || colon === line.length - 1) {
+        throw new WattError('config/invalid', `${path}: entry ${index + 1}: <gatewayId>:<password> expected`)
+      }
+      return [makeGatewayId(line.slice(0, colon)), digest(line.slice(colon + 1))]
+    }),
+  )
+}
+
+// The broker would gather a packet of any announced length (MQTT 3.1.1 §2.2.3: up to 256 MB) in memory before it asks
+// anyone. So the lengths are read here, as the bytes pass by, and the connection ends at the first that is too long.
+function limitPackets(socket: Socket, log: BrokerLog): void {
+  const meter = new PacketMeter()
+  const read = socket.read.bind(socket)
+  socket.read = (size?: number) => {
+    const chunk: unknown = read(size)
+    if (!(chunk instanceof Buffer)) return chunk
+    const length = meter.feed(chunk)
+    if (length <= maxPacketLength) return chunk
+    log('broker.packet.oversized', { remote: socket.remoteAddress, length, limit: maxPacketLength })
+    socket.destroy()
+    return null
+  }
+}
+
+/** Follows the fixed headers in a stream of MQTT packets. */
+export class PacketMeter {
+  #left = 0
+  #length = 0
+  #shift = -1
+
+  /** Takes the next bytes and gives the greatest packet length that was announced in them. */
+  feed(chunk: Uint8Array): number {
+    let greatest = 0
+    let at = 0
+    while (at < chunk.length) {
+      if (this.#left > 0) {
+        const step = Math.min(this.#left, chunk.length - at)
+        this.#left -= step
+        at += step
+      } else {
+        greatest = Math.max(greatest, this.#header(chunk[at++] ?? 0))
+      }
+    }
+    return greatest
+  }
+
+  #header(byte: number): number {
+    if (this.#shift < 0) {
+      this.#shift = 0 // the packet's type; its length follows
+      this.#length = 0
+      return 0
+    }
+    this.#length += (byte & 0x7f) * 2 ** this.#shift
+    this.#shift += 7
+    if (byte >= 0x80 && this.#shift < 28) return 0
+    this.#shift = -1
+    this.#left = this.#length
+    return this.#length
+  }
+}

@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs'
+import {
+  type Certificate,
+  formatTopic,
+  type PublicKey,
+  parseCertificate,
+  parsePointId,
+  parsePublicKey,
+  type Role,
+  WattError,
+} from '@wattline/protocol'
+import { auditLedger } from './audit/audit.ts'
+import type { AuditReport } from './audit/report.ts'
+import type { LedgerConfig } from './config.ts'
+import { type LedgerEngine, openLedger } from './engine.ts'
+import { type Terms, termsOf, toPointId } from './registry.ts'
+import { type Database, openDatabase } from './store/database.ts'
+import { systemClock } from './system-clock.ts'
+import { pickVerifier } from './verifiers/pick.ts'
+
+// What the command line does besides running: looking, while a ledger runs or not, and changing who is enrolled.
+// Changes are transactions of the same database; a running ledger notices them within a second.
+
+/** Runs a look at the data; nothing is changed. */
+export function look<T>(config: LedgerConfig, work: (db: Database) => T): T {
+  const db = openDatabase(config.ledger.dataDir, { readonly: true })
+  try {
+    return work(db)
+  } finally {
+    db.close()
+  }
+}
+
+/** Checks everything again. */
+export async function verifyLedger(config: LedgerConfig): Promise<AuditReport> {
+  const verifier = await pickVerifier(config.ledger.verifier)
+  return look(config, (db) => auditLedger(db, verifier))
+}
+
+async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {
+  const { dataDir, enrolment } = config.ledger
+  const verifier = await pickVerifier(config.ledger.verifier)
+  const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment })
+  try {
+    return engine.db.write(() => work(engine))
+  } finally {
+    engine.close()
+  }
+}
+
+/** What `enrol` is told. What is left out stays as it is, or is as the certificate says. */
+export interface EnrolOptions {
+  readonly point: string
+  readonly key?: string
+  readonly certificate?: string
+  readonly owner?: string
+  readonly role?: Role
+  readonly behind?: string
+  readonly maxPower?: number
+}
+
+/** Enrols a point or changes an enrolled one; what was held back for it is processed again. */
+export function enrol(
+  config: LedgerConfig,
+  options: EnrolOptions,
+): Promise<{ readonly point: string; readonly entry: number }> {
+  const id = toPointId(options.point)
+  const certificate = options.certificate === undefined ? undefined : readCertificate(options.certificate)
+  if (certificate !== undefined && certificate.point !== id) {
+    throw new WattError('certificate/invalid', `--certificate is of '${certificate.point}', not of '${id}'`)
+  }
+  return change(config, ({ enrolment, registry, quarantine, remainders }) => {
+    const known = registry.get(id)
+    const key = options.key === undefined ? (certificate?.key ?? known?.keys.at(-1)?.key) : parsePublicKey(options.key)
+    if (key === undefined)
+      throw new WattError('point/unknown', `'${id}' is not enrolled: --key or --certificate expected`)
+    const stated = known?.terms ?? (certificate === undefined ? undefined : termsOf(certificate))
+    enrolment.enrol({ point: id, key, terms: mergeTerms(id, stated, options), ...matching(certificate, key) })
+    const ids = parsePointId(id)
+    quarantine.release({
+      certificate: formatTopic({ kind: 'certificate', ...ids }),
+      record: formatTopic({ kind: 'record', ...ids }),
+    })
+    remainders.settleAll()
+    return { point: id, entry: registry.get(id)?.termsEntry ?? 0 }
+  })
+}
+
+function matching(certificate: Certificate | undefined, key: PublicKey): { readonly certificate?: Certificate } {
+  if (certificate === undefined) return {}
+  if (!Buffer.from(certificate.key).equals(key))
+    throw new WattError('key/mismatch', '--key is not the key of --certificate')
+  return { certificate }
+}
+
+function mergeTerms(id: string, stated: Terms | undefined, options: EnrolOptions): Terms {
+  const role = options.role ?? stated?.role
+  const owner = options.owner ?? stated?.owner
+  if (role === undefined || owner === undefined) {
+    throw new WattError('point/unknown', `'${id}' is not enrolled: --owner and --role expected`)
+  }
+  const behind = options.behind === undefined ? stated?.behind : toPointId(options.behind)
+  const maxPowerW = options.maxPower ?? stated?.maxPowerW
+  return {
+    owner,
+    role,
+    ...(behind === undefined ? {} : { behind }),
+    ...(maxPowerW === undefined ? {} : { maxPowerW }),
+    ...(stated?.rolloverWh === undefined ? {} : { rolloverWh: stated.rolloverWh }),
+  }
+}
+
+function readCertificate(path: string): Certificate {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new WattError('certificate/invalid', `${path}: cannot be read`, { cause })
+  }
+  const line = text.split('\n').find((each) => each.startsWith('WATT-CERT|'))
+  return parseCertificate(line?.trim() ?? text.trim())
+}
+
+/** What `revoke` did. */
+export interface Revocation {
+  readonly point: string
+  readonly lastEpoch: number
+  readonly lastSequence: number
+  /** Records after the last valid one that were accepted before the revocation; receipts are final, so they stay booked. */
+  readonly acceptedAfter: number
+}
+
+/** Ends the validity of a point's key after a sequence. */
+export function revoke(
+  config: LedgerConfig,
+  { point, afterSequence, epoch }: { readonly point: string; readonly afterSequence: number; readonly epoch?: number },
+): Promise<Revocation> {
+  const id = toPointId(point)
+  return change(config, ({ db, enrolment, registry, remainders }) => {
+    const last = { epoch: epoch ?? registry.get(id)?.head?.epoch ?? 0, sequence: afterSequence }
+    enrolment.revoke(id, last)
+    remainders.settleAll()
+    const row = db
+      .prepare<[string, number, number], { rows: number }>(
+        `SELECT count(*) AS rows FROM record
+         WHERE point = (SELECT id FROM point WHERE name = ?) AND (epoch, sequence) > (?, ?)`,
+      )
+      .get(id, last.epoch, last.sequence)
+    return { point: id, lastEpoch: last.epoch, lastSequence: last.sequence, acceptedAfter: row?.rows ?? 0 }
+  })
+}

@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs'
+import { WattError } from '@wattline/protocol'
+import test from 'ava'
+import { decodeConfig, formatConfig, loadConfig, shape } from './config.ts'
+
+// The example of the design, word for word.
+const example = `version: 1
+ledger: { dataDir: ./data/ledger, backend: sqlite, enrolment: open }   # open: accept first-seen points (demo only); default closed
+mqtt: { embedded: { host: 127.0.0.1, port: 1883 } }              # or url: of a real broker
+`
+
+test('the example of the design works, with paths that begin at the file', (t) => {
+  t.deepEqual(decodeConfig(example, '/etc/wattline/ledger.yaml'), {
+    version: 1,
+    ledger: {
+      dataDir: '/etc/wattline/data/ledger',
+      backend: 'sqlite',
+      enrolment: 'open',
+      verifier: 'auto',
+      logLevel: 'info',
+    },
+    mqtt: { embedded: { host: '127.0.0.1', port: 1883 } },
+  })
+})
+
+test('a broker elsewhere takes its files', (t) => {
+  const config = decodeConfig(
+    `version: 1
+ledger: { dataDir: /var/lib/ledger, logLevel: debug }
+mqtt: { url: "mqtts://broker.example:8883", tls: { caFile: ca.pem, certFile: /c.pem, keyFile: k.pem }, username: ledger, passwordFile: pw }
+http: { host: 127.0.0.1, port: 0 }`,
+    '/etc/ledger.yaml',
+  )
+  t.deepEqual(config.mqtt, {
+    url: 'mqtts://broker.example:8883',
+    clientId: 'wattline-ledger',
+    tls: { caFile: '/etc/ca.pem', certFile: '/c.pem', keyFile: '/etc/k.pem' },
+    username: 'ledger',
+    passwordFile: '/etc/pw',
+  })
+  t.is(config.ledger.enrolment, 'closed')
+  t.deepEqual(JSON.parse(formatConfig(config)), JSON.parse(JSON.stringify(config)))
+})
+
+function problems(yaml: string): string[] {
+  try {
+    decodeConfig(yaml, 'ledger.yaml')
+    return []
+  } catch (error) {
+    if (!(error instanceof WattError) || error.code !== 'config/invalid') throw error
+    return error.message.split('\n').map((line) => line.replace(/^ledger\.yaml: /, ''))
+  }
+}
+
+test('all problems are told at once, each with its path', (t) => {
+  const found = problems(`version: 2
+ledger: { enrolment: sometimes, verifier: magic, color: red }
+mqtt: { embedded: { host: 127.0.0.1, port: 70000 }, url: "http://x" }
+http: { host: "" }
+`)
+  for (const path of [
+    'version',
+    'ledger.dataDir',
+    'ledger.enrolment',
+    'ledger.verifier',
+    'ledger.color',
+    'mqtt.embedded.port',
+    'mqtt.url',
+    'http.host',
+    'http.port',
+  ]) {
+    t.true(
+      found.some((line) => line.startsWith(`${path}: `)),
+      `${path} in ${found.join('; ')}`,
+    )
+  }
+})
+
+const head = 'version: 1\nledger: { dataDir: d }\n'
+const wrong: readonly (readonly [mqtt: string, problem: RegExp])[] = [
+  ['{}', /^mqtt: either embedded or url expected/],
+  ['{ embedded: { host: 127.0.0.1, port: 1 }, url: "mqtt://a:1" }', /^mqtt: either embedded or url expected/],
+  ['{ embedded: { host: 0.0.0.0, port: 1883 } }', /^mqtt\.embedded\.credentialsFile: required/],
+  ['{ embedded: { host: 127.0.0.1, port: 1 }, username: x }', /^mqtt: only url takes further keys/],
+  ['{ url: "mqtt://a:1", tls: { certFile: c } }', /^mqtt\.tls: certFile and keyFile go together/],
+  ['{ url: "mqtt://a:1", passwordFile: c }', /^mqtt: passwordFile goes with username/],
+  ['{ url: "mqtt://user:secret@a:1" }', /^mqtt\.url: /],
+]
+for (const [mqtt, problem] of wrong) {
+  test(`mqtt: ${mqtt} is refused`, (t) => {
+    t.regex(problems(`${head}mqtt: ${mqtt}`).join('\n'), problem)
+  })
+}
+
+test('an embedded broker with credentials may be reached from outside', (t) => {
+  t.deepEqual(problems(`${head}mqtt: { embedded: { host: 0.0.0.0, port: 1883, credentialsFile: c } }`), [])
+})
+
+test('what is no YAML, or not there, says so', (t) => {
+  t.regex(problems('a: [').join(), /no YAML/)
+  t.is(t.throws(() => loadConfig('/nowhere/ledger.yaml'), { instanceOf: WattError })?.code, 'config/unreadable')
+})
+
+/** The keys that a valibot schema takes, as paths. */
+function keysOf(schema: unknown, path = ''): string[] {
+  const part = (name: string): unknown =>
+    typeof schema === 'object' && schema !== null ? Reflect.get(schema, name) : undefined
+  const entries = part('entries')
+  if (typeof entries === 'object' && entries !== null) {
+    return Object.entries(entries).flatMap(([key, value]) => [`${path}.${key}`, ...keysOf(value, `${path}.${key}`)])
+  }
+  return part('wrapped') === undefined ? [] : keysOf(part('wrapped'), path)
+}
+
+/** The keys that a JSON Schema takes, as paths. */
+function propertiesOf(schema: unknown, path = ''): string[] {
+  const properties: unknown =
+    typeof schema === 'object' && schema !== null ? Reflect.get(schema, 'properties') : undefined
+  if (typeof properties !== 'object' || properties === null) return []
+  return Object.entries(properties).flatMap(([key, value]) => [
+    `${path}.${key}`,
+    ...propertiesOf(value, `${path}.${key}`),
+  ])
+}
+
+test('the JSON Schema for editors knows the same keys', (t) => {
+  const published: unknown = JSON.parse(readFileSync(new URL('../ledger.schema.json', import.meta.url), 'utf8'))
+  t.deepEqual(propertiesOf(published).toSorted(), keysOf(shape).toSorted())
+})

@@ -1,0 +1,169 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
+import * as v from 'valibot'
+import { parse } from 'yaml'
+import { type VerifierName, verifierNames } from './verifiers/pick.ts'
+
+/** Every default there is. */
+export const defaults = {
+  backend: 'sqlite',
+  enrolment: 'closed',
+  verifier: 'auto',
+  clientId: 'wattline-ledger',
+  logLevel: 'info',
+} as const
+
+/** A broker inside this program. */
+export interface EmbeddedConfig {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  /** Lines `<gatewayId>:<password>`, mode 0600. */
+  readonly credentialsFile?: string
+}
+
+/** A broker elsewhere. */
+export interface ExternalConfig {
+  readonly url: string
+  readonly clientId: string
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string }
+  readonly username?: string
+  readonly passwordFile?: string
+}
+
+export const logLevels = ['error', 'warn', 'info', 'debug'] as const
+
+/** What the ledger runs with; all paths are absolute. */
+export interface LedgerConfig {
+  readonly version: 1
+  readonly ledger: {
+    readonly dataDir: string
+    readonly backend: 'sqlite'
+    readonly enrolment: 'open' | 'closed'
+    readonly verifier: VerifierName
+    readonly logLevel: (typeof logLevels)[number]
+  }
+  readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
+  readonly http?: { readonly host: string; readonly port: number }
+}
+
+const port = integerBetween(0, 65_535)
+const text = v.pipe(v.string(), v.minLength(1))
+const loopback = /^(127(\.\d{1,3}){3}|::1|localhost)$/
+
+const embedded = v.pipe(
+  v.strictObject({ host: text, port, credentialsFile: v.optional(text) }),
+  v.forward(
+    v.check(
+      ({ host, credentialsFile }) => loopback.test(host) || credentialsFile !== undefined,
+      'required where the host is not a loopback address: anyone there could publish',
+    ),
+    ['credentialsFile'],
+  ),
+)
+
+const mqtt = v.pipe(
+  v.strictObject({
+    embedded: v.optional(embedded),
+    url: v.optional(
+      v.pipe(text, v.regex(/^mqtts?:\/\/[^/\s@]+\/?$/, 'mqtt://host:port or mqtts://host:port expected')),
+    ),
+    clientId: v.optional(v.pipe(text, v.maxLength(64))),
+    tls: v.optional(
+      v.pipe(
+        v.strictObject({
+          caFile: v.exactOptional(text),
+          certFile: v.exactOptional(text),
+          keyFile: v.exactOptional(text),
+        }),
+        v.check(
+          ({ certFile, keyFile }) => (certFile === undefined) === (keyFile === undefined),
+          'certFile and keyFile go together',
+        ),
+      ),
+    ),
+    username: v.optional(text),
+    passwordFile: v.optional(text),
+  }),
+  v.check(({ embedded, url }) => (embedded === undefined) !== (url === undefined), 'either embedded or url expected'),
+  v.check(
+    ({ embedded, url: _url, ...rest }) =>
+      embedded === undefined || Object.values(rest).every((value) => value === undefined),
+    'only url takes further keys',
+  ),
+  v.check(
+    ({ username, passwordFile }) => passwordFile === undefined || username !== undefined,
+    'passwordFile goes with username',
+  ),
+)
+
+type MqttShape = v.InferOutput<typeof mqtt>
+
+/** What a config file may hold. */
+export const shape = v.strictObject({
+  version: v.literal(1),
+  ledger: v.strictObject({
+    dataDir: text,
+    backend: v.optional(v.literal('sqlite'), defaults.backend),
+    enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
+    verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
+    logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+  }),
+  mqtt,
+  http: v.optional(v.strictObject({ host: text, port })),
+})
+
+/** Reads a config file. Every problem is told at once, with its path. */
+export function loadConfig(path: string): LedgerConfig {
+  let yaml: string
+  try {
+    yaml = readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new WattError('config/unreadable', `${path}: cannot be read`, { cause })
+  }
+  return decodeConfig(yaml, path)
+}
+
+/** Decodes the text of a config file; relative paths in it begin at the file's folder. */
+export function decodeConfig(yaml: string, path: string): LedgerConfig {
+  let content: unknown
+  try {
+    content = parse(yaml)
+  } catch (cause) {
+    const problem = cause instanceof Error ? cause.message : String(cause)
+    throw new WattError('config/invalid', `${path}: no YAML: ${problem}`, { cause })
+  }
+  const { ledger, mqtt: broker, ...rest } = decodeWith(shape, content, path, 'config/invalid')
+  const folder = dirname(resolve(path))
+  return {
+    version: 1,
+    ledger: { ...ledger, dataDir: resolve(folder, ledger.dataDir) },
+    mqtt: toMqtt(broker, folder),
+    ...(rest.http === undefined ? {} : { http: rest.http }),
+  }
+}
+
+function toMqtt(
+  { embedded: local, url, clientId, tls, username, passwordFile }: MqttShape,
+  folder: string,
+): LedgerConfig['mqtt'] {
+  if (local !== undefined) {
+    const { credentialsFile, ...place } = local
+    const credentials = credentialsFile === undefined ? {} : { credentialsFile: resolve(folder, credentialsFile) }
+    return { embedded: { ...place, ...credentials } }
+  }
+  const files = Object.entries(tls ?? {}).map(([name, file]) => [name, resolve(folder, file)])
+  return {
+    url: url ?? '', // the schema demands it where there is no embedded broker
+    clientId: clientId ?? defaults.clientId,
+    ...(tls === undefined ? {} : { tls: Object.fromEntries(files) }),
+    ...(username === undefined ? {} : { username }),
+    ...(passwordFile === undefined ? {} : { passwordFile: resolve(folder, passwordFile) }),
+  }
+}
+
+/** The effective config as text. Secrets stand in files, so it holds none. */
+export function formatConfig(config: LedgerConfig): string {
+  return `${JSON.stringify(config, null, 2)}\n`
+}

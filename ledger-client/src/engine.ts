@@ -1,0 +1,155 @@
+import { type Clock, type SignatureVerifier, WattError } from '@wattline/protocol'
+import { Enrolment } from './enrolment.ts'
+import { SqliteLedger } from './ledger/sqlite-ledger.ts'
+import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
+import { Registry } from './registry.ts'
+import { type Database, openDatabase } from './store/database.ts'
+import { Intake, type IntakeRow, isOversized, type Message, toMessage } from './store/intake.ts'
+import { Quarantine } from './store/quarantine.ts'
+import { Records } from './store/records.ts'
+import { Remainders } from './tree.ts'
+
+/** How a ledger is opened. */
+export interface LedgerOptions {
+  readonly dataDir: string
+  readonly clock: Clock
+  readonly verifier: SignatureVerifier
+  /** `open` takes any point at its first certificate: for demonstrations. */
+  readonly enrolment: 'open' | 'closed'
+  /** Checks the whole database file first. */
+  readonly check?: boolean
+  /** Messages that may wait to be processed. */
+  readonly backlogLimit?: number
+}
+
+/** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
+export const batchLimits = { messages: 500, ms: 100 } as const
+
+/** The ledger without its network: messages in, answers out. Everything in between is one commit per batch. */
+export class LedgerEngine {
+  readonly db: Database
+  readonly registry: Registry
+  readonly enrolment: Enrolment
+  readonly quarantine: Quarantine
+  readonly intake: Intake
+  readonly remainders: Remainders
+  readonly #pipeline: Pipeline
+
+  constructor(db: Database, options: LedgerOptions) {
+    const { clock, verifier } = options
+    const open = options.enrolment === 'open'
+    const ledger = new SqliteLedger(db, clock)
+    this.db = db
+    this.registry = new Registry(db)
+    this.enrolment = new Enrolment(db, this.registry, ledger, { clock, open })
+    this.intake = new Intake(db, clock, options.backlogLimit)
+    this.quarantine = new Quarantine(db, clock, this.intake)
+    this.remainders = new Remainders(db, this.registry, ledger)
+    this.#pipeline = new Pipeline({
+      db,
+      clock,
+      registry: this.registry,
+      enrolment: this.enrolment,
+      records: new Records(db),
+      quarantine: this.quarantine,
+      ledger,
+      remainders: this.remainders,
+      verifier,
+      unknownCode: open ? 'point/unknown' : 'point/closed-enrolment',
+    })
+  }
+
+  /**
+   * Stores messages untouched; once this returns they survive anything. Gives those that were left out because their
+   * gateway has used up its share: no receipt answers them, so they come again.
+   */
+  store(messages: readonly Message[]): { readonly shed: readonly Message[]; readonly outcome: Outcome } {
+    const outcome = emptyOutcome()
+    const shed = this.db.write(() =>
+      messages.filter((message) => {
+        if (isOversized(message)) this.#pipeline.quarantineOversized(message, outcome)
+        else if (this.intake.isOverShare(message.gateway)) return true
+        else this.intake.append(message)
+        return false
+      }),
+    )
+    return { shed, outcome }
+  }
+
+  /** Processes one batch of what is stored. What this gives is committed: receipts may go out. */
+  processNext(): Outcome {
+    this.db.noticeOthers()
+    const rows = this.intake.next(batchLimits.messages)
+    if (rows.length === 0) return emptyOutcome()
+    try {
+      return this.#processRows(rows)
+    } catch (error) {
+      if (isStorageError(error)) throw error
+      return this.#processOneByOne(rows)
+    }
+  }
+
+  #processRows(rows: readonly IntakeRow[]): Outcome {
+    const outcome = emptyOutcome()
+    const until = performance.now() + batchLimits.ms
+    this.db.write(() => {
+      for (const row of rows) {
+        this.#pipeline.process(row, outcome)
+        this.intake.remove(row)
+        if (performance.now() > until) break
+      }
+    })
+    return outcome
+  }
+
+  // A message that breaks the program must not break it again at each start: it is put aside, the others go on.
+  #processOneByOne(rows: readonly IntakeRow[]): Outcome {
+    const merged = emptyOutcome()
+    for (const row of rows) {
+      try {
+        mergeOutcome(merged, this.#processRows([row]))
+      } catch (error) {
+        if (isStorageError(error)) throw error
+        this.db.write(() => {
+          this.#pipeline.quarantineBroken(row, error, merged)
+          this.intake.remove(row)
+        })
+      }
+    }
+    return merged
+  }
+
+  /** Stores and processes everything at once: for benches and tests. */
+  ingest(batch: readonly { readonly topic: string; readonly payload: Uint8Array }[]): Outcome {
+    const { outcome } = this.store(batch.map(({ topic, payload }) => toMessage(topic, payload)))
+    while (this.intake.waiting() > 0) mergeOutcome(outcome, this.processNext())
+    return outcome
+  }
+
+  close(): void {
+    this.db.close()
+  }
+}
+
+function isStorageError(error: unknown): boolean {
+  return error instanceof WattError && error.code.startsWith('storage/')
+}
+
+/** Adds a later outcome to an earlier one. */
+export function mergeOutcome(into: Outcome, { answers, incidents, ...counts }: Outcome): void {
+  for (const [id, { resend, refusal }] of answers) {
+    const told = into.answers.get(id)?.refusal ?? refusal
+    const again = resend || (into.answers.get(id)?.resend ?? false)
+    into.answers.set(id, { resend: again, ...(told === undefined ? {} : { refusal: told }) })
+  }
+  into.incidents.push(...incidents)
+  into.accepted += counts.accepted
+  into.replayed += counts.replayed
+  into.held += counts.held
+  into.quarantined += counts.quarantined
+}
+
+/** Opens the ledger in a data directory, without a network. */
+export function openLedger(options: LedgerOptions): LedgerEngine {
+  return new LedgerEngine(openDatabase(options.dataDir, { check: options.check ?? false }), options)
+}

@@ -1,0 +1,41 @@
+import type { PointId, Wh } from '@wattline/protocol'
+
+/** Energy of one claim, to be booked once and for ever. */
+export interface Booking {
+  /** Names the claim: booking it again changes nothing. */
+  readonly claim: string
+  readonly kind: 'claim' | 'remainder'
+  readonly point: PointId
+  readonly owner: string
+  readonly mintWh: Wh
+  readonly burnWh: Wh
+  /** Kept beside the postings: how the amount came about. */
+  readonly note: object
+}
+
+/** What is written into the journal without moving anything. */
+export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap'] as const
+export type NoteKind = (typeof noteKinds)[number]
+
+/**
+ * Where WATT lives. The calls of one transaction of the store are durable together or not at all; an implementation
+ * elsewhere (a chain) takes the claim's id as its own key against doing it twice.
+ */
+export interface Ledger {
+  /** Books a claim and gives its entry; one that is booked already gives the entry it has. */
+  book(booking: Booking): number
+  /** The entry of a claim, if it is booked. */
+  find(claim: string): number | undefined
+  /** What an account holds, in base units. */
+  balance(account: string): Wh
+  /** Writes down an event and gives its entry. */
+  note(kind: NoteKind, point: PointId, note: object): number
+}
+
+export const accountOf = {
+  owner: (owner: string) => `owner:${owner}`,
+  /** The shortfall: consumption that found no WATT. */
+  grid: (owner: string) => `grid:${owner}`,
+  minted: (point: string) => `minted:${point}`,
+  burned: (point: string) => `burned:${point}`,
+} as const

@@ -1,0 +1,239 @@
+import { roles, WattError } from '@wattline/protocol'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import type { AuditReport } from './audit/report.ts'
+import { type EnrolOptions, enrol, look, revoke, verifyLedger } from './commands.ts'
+import { formatConfig, loadConfig } from './config.ts'
+import { exitCodes, toExitCode } from './exit-codes.ts'
+import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
+import { type Trace, traceEntry, traceRecord } from './trace.ts'
+
+const print = (text: string) => process.stdout.write(text)
+
+/** Options that each command that looks has. */
+interface LookOptions {
+  readonly config: string
+  readonly json?: true
+}
+
+function command(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description).requiredOption('--config <file>', 'the ledger.yaml')
+}
+
+function lookCommand(program: Command, name: string, description: string): Command {
+  return command(program, name, description).option('--json', 'print JSON instead of text')
+}
+
+function buildProgram(): Command {
+  const program = new Command('wattline-ledger')
+    .description('Verifies records of metering points and mints WATT for them')
+    .option('--config <file>', 'the ledger.yaml')
+    .option('--check-config', 'check the config, print what is in force, and end')
+    // Each subcommand has its own --config.
+    .enablePositionalOptions()
+    .action((options: { config?: string; checkConfig?: true }) => run(options))
+  addBalances(program)
+  addRecords(program)
+  addPoints(program)
+  addChecks(program)
+  addEnrolment(program)
+  return program
+}
+
+async function run({ config: path, checkConfig }: { config?: string; checkConfig?: true }): Promise<void> {
+  if (path === undefined)
+    throw new CommanderError(exitCodes.usage, 'wattline.config', 'error: --config <file> expected')
+  const config = loadConfig(path)
+  if (checkConfig === true) {
+    print(formatConfig(config))
+    return
+  }
+  // Only running needs a broker and a log; the commands that look start faster without.
+  const [{ makeLogger }, { startLedger }] = await Promise.all([import('./log.ts'), import('./program.ts')])
+  const log = makeLogger(config.ledger.logLevel)
+  // Before the start, so that a stop that comes early is a clean one too.
+  const signal = Promise.withResolvers<'stopped'>()
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => signal.resolve('stopped'))
+  const ledger = await startLedger(config, log)
+  const end = await Promise.race([signal.promise, ledger.failed])
+  await ledger.stop()
+  if (end !== 'stopped') throw end
+  log.info({ event: 'ledger.stopped' })
+}
+
+function addBalances(program: Command): void {
+  lookCommand(program, 'balances', 'print what owners have and what each metering point booked').action(
+    ({ config, json }: LookOptions) => {
+      const balances = look(loadConfig(config), readBalances)
+      if (json === true) return void print(`${toJson(balances)}\n`)
+      print(
+        formatTable(
+          ['owner', 'WATT', 'grid'],
+          balances.owners.map((row) => [row.owner, row.wattWh, row.gridWh]),
+        ),
+      )
+      print('\n')
+      const head = [
+        'point',
+        'owner',
+        'role',
+        'state',
+        'records',
+        'minted kWh',
+        'burned kWh',
+        'carried kWh',
+        'unsettled',
+      ]
+      const rows = balances.points.map((row) => [
+        ...[row.point, row.owner, row.role, row.state, row.records],
+        ...[row.mintedWh, row.burnedWh, row.carriedWh, row.unsettled],
+      ])
+      print(formatTable(head, rows))
+      const { mintedWh, burnedWh, supplyWh, balanced } = balances
+      print('\n')
+      print(formatTable(['minted', 'burned', 'supply', 'balanced'], [[mintedWh, burnedWh, supplyWh, balanced]]))
+    },
+  )
+}
+
+function addRecords(program: Command): void {
+  lookCommand(program, 'records', 'print the accepted records')
+    .option('--point <id>', 'only those of one metering point')
+    .action(({ config, json, point }: LookOptions & { point?: string }) => {
+      look(loadConfig(config), (db) =>
+        db.read(() => {
+          let separator = '{"records":['
+          for (const record of readRecords(db, point === undefined ? {} : { point })) {
+            if (json !== true) print(`${record.place}  ${record.outcome}  ${record.text}\n`)
+            else print(`${separator}${toJson(record)}`)
+            separator = ',\n'
+          }
+          if (json === true) print(separator === ',\n' ? ']}\n' : '{"records":[]}\n')
+        }),
+      )
+    })
+  lookCommand(program, 'trace', 'follow a record to its booking, or a journal entry back to its records')
+    .addOption(new Option('--record <place>', '<gateway>/<meter>@<epoch>/<sequence>').conflicts('entry'))
+    .addOption(new Option('--entry <number>', 'a journal entry').argParser(parseCount))
+    .action(({ config, json, record, entry }: LookOptions & { record?: string; entry?: number }) => {
+      if (record === undefined && entry === undefined) {
+        throw new CommanderError(exitCodes.usage, 'wattline.trace', 'error: --record or --entry expected')
+      }
+      const trace = look(loadConfig(config), (db) =>
+        record === undefined ? traceEntry(db, entry ?? 0) : traceRecord(db, record),
+      )
+      print(json === true ? `${toJson(trace)}\n` : formatTrace(trace))
+    })
+}
+
+function formatTrace({ record, from, entry, below }: Trace): string {
+  const records = [from, record].flatMap((each) =>
+    each === null ? [] : [[each.place, each.outcome, each.importWh, each.exportWh, each.hash.slice(0, 16)]],
+  )
+  let text = formatTable(['record', 'outcome', 'import kWh', 'export kWh', 'hash'], records)
+  if (entry === null) return `${text}\nnothing was booked\n`
+  text += `\nentry ${entry.id}: ${entry.kind} ${entry.claim ?? entry.point} ${JSON.stringify(entry.note)}\n`
+  text += formatTable(
+    ['account', 'kWh'],
+    entry.postings.map(({ account, amount }) => [account, amount]),
+  )
+  if (below.length === 0) return text
+  return `${text}\n${formatTable(
+    ['below', 'booked kWh'],
+    below.map(({ place, bookedWh }) => [place, bookedWh]),
+  )}`
+}
+
+function addPoints(program: Command): void {
+  lookCommand(program, 'points', 'print what is enrolled').action(({ config, json }: LookOptions) => {
+    const points = look(loadConfig(config), readPoints)
+    if (json === true) return void print(`${toJson({ points })}\n`)
+    const rows = points.map((row) => [row.point, row.state, row.owner, row.role, row.behind, row.maxPowerW, row.held])
+    print(formatTable(['point', 'state', 'owner', 'role', 'behind', 'max W', 'held'], rows))
+  })
+  lookCommand(program, 'quarantine', 'print what could not be used, and why').action(
+    ({ config, json }: LookOptions) => {
+      const report = look(loadConfig(config), readQuarantine)
+      if (json === true) return void print(`${toJson(report)}\n`)
+      const rows = report.messages.map((row) => [row.id, row.topic, row.code, row.count, row.length, row.reason])
+      print(formatTable(['id', 'topic', 'code', 'count', 'bytes', 'reason'], rows))
+      for (const { gateway, code, count } of report.countedOnly) print(`only counted: ${gateway} ${code} ${count}\n`)
+    },
+  )
+}
+
+function addChecks(program: Command): void {
+  lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again').action(
+    async ({ config, json }: LookOptions) => {
+      const report = await verifyLedger(loadConfig(config))
+      print(json === true ? `${toJson(report)}\n` : formatAudit(report))
+      if (!report.ok) process.exitCode = exitCodes.faulty
+    },
+  )
+}
+
+function formatAudit({ ok, faults, counts }: AuditReport): string {
+  const { points, records, entries, accounts } = counts
+  const what = `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n`
+  return ok
+    ? `nothing wrong: ${what}`
+    : `checked ${what}${formatTable(
+        ['place', 'code', 'fault'],
+        faults.map((fault) => [fault.place, fault.code, fault.message]),
+      )}`
+}
+
+function addEnrolment(program: Command): void {
+  const role = new Option('--role <role>', 'what it is for the ledger').choices(roles)
+  command(program, 'enrol', 'add or change a metering point')
+    .requiredOption('--point <id>', '<gateway>/<meter>')
+    .option('--key <spki>', 'its public key, SPKI in hex')
+    .option('--certificate <file>', 'its provisioning certificate')
+    .option('--owner <name>', 'whose WATT it mints and burns')
+    .addOption(role)
+    .option('--behind <id>', 'the metering point one level up')
+    .option('--max-power <watts>', 'the most that its fuse lets through', parseCount)
+    .action(async ({ config, ...options }: EnrolOptions & { config: string }) => {
+      print(`${toJson(await enrol(loadConfig(config), options))}\n`)
+    })
+  command(program, 'revoke', "end the validity of a metering point's key")
+    .requiredOption('--point <id>', '<gateway>/<meter>')
+    .requiredOption('--after-sequence <number>', 'the last sequence that is valid', parseCount)
+    .option('--epoch <number>', 'its epoch; the current one if left out', parseCount)
+    .action(
+      async ({ config, ...options }: { config: string; point: string; afterSequence: number; epoch?: number }) => {
+        print(`${toJson(await revoke(loadConfig(config), options))}\n`)
+      },
+    )
+}
+
+function parseCount(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('a whole number expected')
+  return Number(text)
+}
+
+async function main(): Promise<void> {
+  const program = buildProgram().exitOverride()
+  for (const sub of program.commands) sub.exitOverride()
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    process.exitCode = fail(error)
+  }
+}
+
+function fail(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.code.startsWith('wattline.')) process.stderr.write(`${error.message}\n`)
+    return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  }
+  const stack = error instanceof Error ? error.stack : String(error)
+  const text = error instanceof WattError ? `${error.code}: ${error.message}` : stack
+  process.stderr.write(`wattline-ledger: ${text}\n`)
+  return toExitCode(error)
+}
+
+// Whoever reads only the first lines closes the pipe: that is no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.software)
+})
+await main()

@@ -1,0 +1,65 @@
+import {
+  type Base,
+  type Energy,
+  makeClaim,
+  type OcmfRecord,
+  type Registers,
+  readingStates,
+  roleDirections,
+  stepBase,
+} from '@wattline/protocol'
+import type { Ledger } from './ledger/ledger.ts'
+import type { Point, Terms } from './registry.ts'
+import type { CountOutcome } from './store/records.ts'
+
+/** What one record does to its point's count. */
+export interface Count {
+  readonly outcome: CountOutcome
+  /** Why the energy was refused. */
+  readonly message?: string
+  readonly base: Base | undefined
+  readonly energy: Energy
+}
+
+const noEnergy: Energy = { import: 0n, export: 0n }
+
+/** Works out what a record counts for, by the enrolled terms. Pure: the audit repeats it. */
+export function countRecord(base: Base | undefined, record: OcmfRecord, terms: Terms): Count {
+  const { maxPowerW = 0, rolloverWh, role } = terms
+  // The enrolled role decides which registers count, not the record: a consumer's export register mints nothing.
+  const registers = pickRegisters(record.registers, roleDirections[role])
+  const rules = { maxPowerW, ...(rolloverWh === undefined ? {} : { rolloverWh }) }
+  const step = stepBase(base, { ...record, registers }, rules)
+  if (step.kind === 'kept') return { outcome: 'kept', base, energy: noEnergy }
+  if (step.kind === 'refused') return { outcome: step.code, message: step.message, base, energy: noEnergy }
+  if (base === undefined || readingStates[record.state].energy === 'base') {
+    return { outcome: 'base', base: step.base, energy: step.energy }
+  }
+  // A register that is absent this time keeps its old base: the difference counts when it is there again.
+  const merged = { registers: { ...base.registers, ...registers }, takenAt: record.takenAt }
+  return { outcome: 'counted', base: merged, energy: step.energy }
+}
+
+function pickRegisters(registers: Registers, directions: readonly (keyof Registers)[]): Registers {
+  return Object.fromEntries(
+    directions.flatMap((name) => (registers[name] === undefined ? [] : [[name, registers[name]]])),
+  )
+}
+
+/** Books what a record of a point without children counts for, exactly once (SPEC-83). */
+export function mintRecord(point: Point, record: OcmfRecord, energy: Energy, ledger: Ledger): void {
+  const { id, mintWh, burnWh } = makeClaim(point.id, point.terms.role, record, energy)
+  if (mintWh === 0n && burnWh === 0n) return
+  ledger.book({
+    claim: id,
+    kind: 'claim',
+    point: point.id,
+    owner: point.terms.owner,
+    mintWh,
+    burnWh,
+    note: { importWh: energy.import.toString(), exportWh: energy.export.toString() },
+  })
+  point.mintedWh += mintWh
+  point.burnedWh += burnWh
+  point.bookedWh += mintWh - burnWh
+}

@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs'
+import { formatPublicKey, WattError } from '@wattline/protocol'
+import { type Broker, ledgerClientId, startBroker } from './broker.ts'
+import type { ExternalConfig, LedgerConfig } from './config.ts'
+import { openLedger } from './engine.ts'
+import { Health } from './health.ts'
+import { startStatusServer } from './http.ts'
+import { loadLedgerKey } from './ledger-key.ts'
+import type { Logger } from './log.ts'
+import { Metrics } from './metrics.ts'
+import type { ConnectionOptions } from './mqtt/connection.ts'
+import { MqttIntake } from './mqtt/intake.ts'
+import { Receipts } from './receipts.ts'
+import { lockDataDir } from './store/database.ts'
+import { systemClock } from './system-clock.ts'
+import { pickVerifier } from './verifiers/pick.ts'
+
+/** A running ledger. */
+export interface RunningLedger {
+  readonly mqttUrl: string
+  readonly httpPort?: number
+  /** Settles when the ledger cannot go on. */
+  readonly failed: Promise<unknown>
+  stop(): Promise<void>
+}
+
+/** Starts everything: storage first, then the broker, then whoever talks to it. */
+export async function startLedger(config: LedgerConfig, log: Logger): Promise<RunningLedger> {
+  const { dataDir, enrolment } = config.ledger
+  // What was started is stopped in the opposite order, also when a later step fails.
+  const started: (() => void | Promise<void>)[] = []
+  const stop = async () => {
+    for (const each of started.splice(0).toReversed()) await each()
+  }
+  try {
+    const lock = lockDataDir(dataDir)
+    started.push(() => lock.release())
+    const verifier = await pickVerifier(config.ledger.verifier)
+    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true })
+    started.push(() => engine.close())
+    const signer = await loadLedgerKey(dataDir)
+    const health = new Health()
+    const metrics = new Metrics({
+      waiting: () => engine.intake.waiting(),
+      points: () => engine.registry.all().length,
+    })
+    const http = config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics })
+    if (http !== undefined) started.push(() => http.close())
+    const broker = 'embedded' in config.mqtt ? await startEmbedded(config.mqtt.embedded, log) : undefined
+    if (broker !== undefined) started.push(() => broker.close())
+    const connection = broker === undefined ? toConnection(config.mqtt) : embeddedConnection(broker)
+    const failed = Promise.withResolvers<unknown>()
+    const receipts = new Receipts(engine.registry, signer, systemClock)
+    const intake = new MqttIntake(connection, { engine, receipts, health, metrics, log, fatal: failed.resolve })
+    started.push(() => intake.stop())
+    log.info({
+      event: 'ledger.started',
+      mqtt: connection.url,
+      ...(http === undefined ? {} : { httpPort: http.port }),
+      verifier: verifier.name,
+      enrolment,
+      points: engine.registry.all().length,
+      waiting: engine.intake.waiting(),
+      publicKey: formatPublicKey(signer.publicKey),
+    })
+    const ports = http === undefined ? {} : { httpPort: http.port }
+    return { mqttUrl: connection.url, ...ports, failed: failed.promise, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {
+  return startBroker(config, (event, fields) => log.warn({ event, ...fields }))
+}
+
+function embeddedConnection({ url, username, password }: Broker): ConnectionOptions {
+  return { url, clientId: ledgerClientId, username, password }
+}
+
+function toConnection(config: LedgerConfig['mqtt']): ConnectionOptions {
+  if ('embedded' in config) throw new WattError('config/invalid', 'mqtt: url expected')
+  const { passwordFile, ...options }: ExternalConfig = config
+  return passwordFile === undefined ? options : { ...options, password: readPassword(passwordFile) }
+}
+
+function readPassword(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (cause) {
+    throw new WattError('config/unreadable', `mqtt.passwordFile: ${path}: cannot be read`, { cause })
+  }
+}

@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto'
+import { type Clock, formatReceipt, formatTopic, type PointId, parsePointId, type Signer } from '@wattline/protocol'
+import type { Answer } from './pipeline.ts'
+import type { Registry } from './registry.ts'
+
+/** How long a request to send again is left to work before it is repeated. */
+const resendPauseMs = 5000
+
+/** A receipt ready to be published. */
+export interface ReceiptMessage {
+  readonly point: PointId
+  readonly topic: string
+  readonly text: string
+}
+
+/** Makes receipts from what is committed (SPEC-70 to SPEC-72). */
+export class Receipts {
+  readonly #registry: Registry
+  readonly #signer: Signer
+  readonly #clock: Clock
+  /** Made anew at each start: within it, receipts only grow. */
+  readonly #session = randomBytes(8).toString('hex')
+  readonly #asked = new Map<PointId, { readonly sequence: number; readonly at: number }>()
+  #serial = 0
+
+  constructor(registry: Registry, signer: Signer, clock: Clock) {
+    this.#registry = registry
+    this.#signer = signer
+    this.#clock = clock
+  }
+
+  /** Signs what is true of a point now. */
+  make(id: PointId, { resend, refusal }: Answer): ReceiptMessage {
+    const point = this.#registry.get(id)
+    const { epoch, sequence, hash } = point?.head ?? { epoch: 0, sequence: 0, hash: '' }
+    const facts = {
+      point: id,
+      session: this.#session,
+      serial: ++this.#serial,
+      epoch,
+      sequence,
+      hash,
+      mintedWh: point?.mintedWh ?? 0n,
+      burnedWh: point?.burnedWh ?? 0n,
+      resend: resend && this.#maySayResend(id, sequence),
+      ...(refusal === undefined ? {} : { refusal }),
+    }
+    const topic = formatTopic({ kind: 'receipt', ...parsePointId(id) })
+    return { point: id, topic, text: formatReceipt(facts, this.#signer) }
+  }
+
+  // While a gateway sends again, later records keep arriving too early: one request is enough until the head moves
+  // or the request must have been lost.
+  #maySayResend(id: PointId, sequence: number): boolean {
+    const before = this.#asked.get(id)
+    const now = this.#clock.now()
+    if (before?.sequence === sequence && Math.abs(now - before.at) < resendPauseMs) return false
+    if (before === undefined && this.#asked.size >= 10_000) this.#asked.clear()
+    this.#asked.set(id, { sequence, at: now })
+    return true
+  }
+}

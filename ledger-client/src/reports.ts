@@ -1,0 +1,234 @@
+import { formatKwh, formatPublicKey, type Wh } from '@wattline/protocol'
+import { type Point, type PointState, Registry, stateOf } from './registry.ts'
+import type { Database } from './store/database.ts'
+import type { QuarantineRow } from './store/quarantine.ts'
+
+/** One owner's accounts, in base units. */
+export interface OwnerBalance {
+  readonly owner: string
+  readonly wattWh: Wh
+  /** The shortfall, at or below zero. */
+  readonly gridWh: Wh
+}
+
+/** One metering point's bookings. */
+export interface PointBalance {
+  readonly point: string
+  readonly owner: string
+  readonly role: string
+  readonly behind: string | null
+  readonly state: PointState
+  readonly epoch: number
+  readonly sequence: number
+  readonly records: number
+  readonly mintedWh: Wh
+  readonly burnedWh: Wh
+  /** Remainder above zero, not booked. */
+  readonly carriedWh: Wh
+  /** Readings that wait for the points below. */
+  readonly unsettled: number
+}
+
+/** What there is and where it came from. */
+export interface Balances {
+  readonly owners: readonly OwnerBalance[]
+  readonly points: readonly PointBalance[]
+  readonly mintedWh: Wh
+  readonly burnedWh: Wh
+  /** The sum of all owners' WATT and grid accounts. */
+  readonly supplyWh: Wh
+  /** Whether minted − burned is the supply. */
+  readonly balanced: boolean
+}
+
+/** All balances at one moment. */
+export function readBalances(db: Database): Balances {
+  return db.read(() => {
+    const accounts = db
+      .prepareWide<[], { account: string; amount: bigint }>('SELECT account, amount FROM balance')
+      .all()
+    const sumOf = (prefix: string) =>
+      accounts.reduce((sum, { account, amount }) => (account.startsWith(prefix) ? sum + amount : sum), 0n)
+    const amounts = new Map(accounts.map(({ account, amount }) => [account, amount]))
+    const names = accounts.flatMap(({ account }) => /^(?:owner|grid):(.+)$/s.exec(account)?.[1] ?? [])
+    const owners = [...new Set(names)].toSorted().map((owner) => ({
+      owner,
+      wattWh: amounts.get(`owner:${owner}`) ?? 0n,
+      gridWh: amounts.get(`grid:${owner}`) ?? 0n,
+    }))
+    const mintedWh = -sumOf('minted:')
+    const burnedWh = sumOf('burned:')
+    const supplyWh = sumOf('owner:') + sumOf('grid:')
+    const balanced = mintedWh - burnedWh === supplyWh
+    return { owners, points: readPointBalances(db), mintedWh, burnedWh, supplyWh, balanced }
+  })
+}
+
+function readPointBalances(db: Database): readonly PointBalance[] {
+  const unsettled = db.prepare<[number], { rows: number }>(
+    'SELECT count(*) AS rows FROM record WHERE point = ? AND booked_wh IS NULL',
+  )
+  return new Registry(db).all().map((point) => ({
+    point: point.id,
+    owner: point.terms.owner,
+    role: point.terms.role,
+    behind: point.terms.behind ?? null,
+    state: stateOf(point),
+    epoch: point.head?.epoch ?? 0,
+    sequence: point.head?.sequence ?? 0,
+    records: point.records,
+    mintedWh: point.mintedWh,
+    burnedWh: point.burnedWh,
+    carriedWh: point.carriedWh,
+    unsettled: unsettled.get(point.rowId)?.rows ?? 0,
+  }))
+}
+
+/** What is enrolled of one metering point. */
+export interface PointReport {
+  readonly point: string
+  readonly state: PointState
+  readonly owner: string
+  readonly role: string
+  readonly behind: string | null
+  readonly maxPowerW: number | null
+  readonly rolloverWh: Wh | null
+  /** Oldest first; a revoked key is valid up to `last`. */
+  readonly keys: readonly {
+    readonly publicKeySpki: string
+    readonly last: { epoch: number; sequence: number } | null
+  }[]
+  readonly termsEntry: number
+  readonly frozenEntry: number | null
+  readonly held: number
+}
+
+/** All enrolled metering points. */
+export function readPoints(db: Database): readonly PointReport[] {
+  const held = db.prepare<[number], { rows: number }>('SELECT count(*) AS rows FROM held WHERE point = ?')
+  return db.read(() => new Registry(db).all().map((point) => toPointReport(point, held.get(point.rowId)?.rows ?? 0)))
+}
+
+function toPointReport(point: Point, held: number): PointReport {
+  const { terms } = point
+  return {
+    point: point.id,
+    state: stateOf(point),
+    owner: terms.owner,
+    role: terms.role,
+    behind: terms.behind ?? null,
+    maxPowerW: terms.maxPowerW ?? null,
+    rolloverWh: terms.rolloverWh ?? null,
+    keys: point.keys.map(({ key, last }) => ({ publicKeySpki: formatPublicKey(key), last: last ?? null })),
+    termsEntry: point.termsEntry,
+    frozenEntry: point.frozen ?? null,
+    held,
+  }
+}
+
+/** One accepted record. */
+export interface RecordReport {
+  readonly point: string
+  readonly epoch: number
+  readonly sequence: number
+  /** `<point>@<epoch>/<sequence>`, as `trace` takes it. */
+  readonly place: string
+  readonly hash: string
+  /** ms since 1970. */
+  readonly takenAt: number
+  readonly acceptedAt: number
+  /** `counted`, `base`, `kept`, or the code that refused the energy. */
+  readonly outcome: string
+  /** The journal entry that booked it, if it moved anything. */
+  readonly entry: number | null
+  readonly text: string
+}
+
+/** Which records are asked for. */
+export interface RecordFilter {
+  readonly point?: string
+}
+
+/** Accepted records in the order of their acceptance, or of one point in its own order; one at a time. */
+export function* readRecords(db: Database, { point }: RecordFilter): Generator<RecordReport> {
+  const rows = db.prepare<[string | null, string | null], Omit<RecordReport, 'place'>>(
+    `SELECT point.name AS point, record.epoch, record.sequence, record.hash, taken_at AS takenAt,
+            accepted_at AS acceptedAt, outcome, entry.id AS entry, text
+     FROM record JOIN point ON point.id = record.point
+     LEFT JOIN entry ON entry.claim = point.name || '#' || record.epoch || '/' || record.sequence
+     WHERE ? IS NULL OR point.name = ? ORDER BY record.id`,
+  )
+  for (const row of rows.iterate(point ?? null, point ?? null)) {
+    yield { ...row, place: formatPlace(row.point, row) }
+  }
+}
+
+/** How records are named on the command line. */
+export function formatPlace(point: string, { epoch, sequence }: { epoch: number; sequence: number }): string {
+  return `${point}@${epoch}/${sequence}`
+}
+
+/** What is in quarantine, and how much more was only counted. */
+export interface QuarantineReport {
+  readonly messages: readonly {
+    readonly id: number
+    readonly gateway: string
+    readonly topic: string
+    readonly code: string
+    readonly reason: string
+    readonly count: number
+    readonly firstAt: number
+    readonly lastAt: number
+    readonly length: number
+    readonly sha256: string
+    /** The bytes in hex; absent where they were too long to be kept. */
+    readonly payload: string | null
+  }[]
+  readonly countedOnly: readonly { readonly gateway: string; readonly code: string; readonly count: number }[]
+  readonly total: number
+}
+
+/** The whole quarantine. */
+export function readQuarantine(db: Database): QuarantineReport {
+  return db.read(() => {
+    const rows = db.prepare<[], QuarantineRow>('SELECT * FROM quarantine ORDER BY id').all()
+    const countedOnly = db
+      .prepare<[], { gateway: string; code: string; count: number }>('SELECT * FROM quarantine_overflow')
+      .all()
+    const messages = rows.map(({ first_at, last_at, digest, payload, ...row }) => ({
+      ...row,
+      firstAt: first_at,
+      lastAt: last_at,
+      sha256: digest,
+      payload: payload?.toString('hex') ?? null,
+    }))
+    const total = messages.length + countedOnly.reduce((sum, { count }) => sum + count, 0)
+    return { messages, countedOnly, total }
+  })
+}
+
+/** JSON with bigints as whole numbers: watt-hours of a lifetime fit a double exactly. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value, (_key, each: unknown) => {
+    if (typeof each !== 'bigint') return each
+    const number = Number(each)
+    return Number.isSafeInteger(number) ? number : each.toString()
+  })
+}
+
+/** A table in plain text; numbers of Wh as kWh. */
+export function formatTable(head: readonly string[], rows: readonly (readonly unknown[])[]): string {
+  const cells = [head, ...rows.map((row) => row.map(formatCell))]
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
+  return cells.map((row) => `${line(row)}\n`).join('')
+}
+
+function formatCell(cell: unknown): string {
+  if (typeof cell === 'bigint') return formatKwh(cell)
+  return cell === null || cell === undefined ? '-' : String(cell)
+}

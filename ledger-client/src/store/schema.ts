@@ -1,0 +1,159 @@
+// Migrations, in order; `user_version` counts how many are in force. Tables are STRICT: a column holds the type that
+// it says, so rows read back need no second decoding. Wh and base units are whole numbers everywhere.
+
+/** Everything that was changed about the tables, in order. A released entry never changes. */
+export const migrations: readonly string[] = [
+  `
+  -- SPEC-63: what arrived, untouched, until it is processed.
+  CREATE TABLE intake (
+    id INTEGER PRIMARY KEY,
+    gateway TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    received_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX intake_gateway ON intake (gateway, id);
+
+  CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY,
+    gateway TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    code TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    payload BLOB,               -- absent where it was too long to be read
+    length INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    UNIQUE (topic, digest)
+  ) STRICT;
+  CREATE INDEX quarantine_gateway ON quarantine (gateway);
+  -- Beyond the bound, bad messages are only counted.
+  CREATE TABLE quarantine_overflow (
+    gateway TEXT NOT NULL, code TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (gateway, code)
+  ) STRICT, WITHOUT ROWID;
+
+  -- A metering point: its terms (as the journal entry 'terms' states them) and how far it has come.
+  CREATE TABLE point (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    gateway TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    role TEXT NOT NULL,
+    behind TEXT,
+    max_power_w INTEGER,        -- absent until the certificate tells it
+    rollover_wh INTEGER,
+    terms INTEGER NOT NULL,
+    frozen INTEGER,             -- the journal entry that froze it
+    certified INTEGER NOT NULL DEFAULT 0,
+    records INTEGER NOT NULL DEFAULT 0,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    sequence INTEGER NOT NULL DEFAULT 0,
+    hash TEXT NOT NULL DEFAULT '',
+    head_at INTEGER NOT NULL DEFAULT 0,
+    base_at INTEGER,            -- when the base was taken; absent while there is none
+    base_import_wh INTEGER,
+    base_export_wh INTEGER,
+    net_wh INTEGER NOT NULL DEFAULT 0,
+    booked_wh INTEGER NOT NULL DEFAULT 0,
+    minted_wh INTEGER NOT NULL DEFAULT 0,
+    burned_wh INTEGER NOT NULL DEFAULT 0,
+    carried_wh INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX point_behind ON point (behind);
+
+  CREATE TABLE point_key (
+    id INTEGER PRIMARY KEY,
+    point INTEGER NOT NULL REFERENCES point (id),
+    key TEXT NOT NULL,          -- SPKI hex
+    last_epoch INTEGER,         -- a revoked key is valid up to here
+    last_sequence INTEGER,
+    UNIQUE (point, key)
+  ) STRICT;
+
+  CREATE TABLE epoch (
+    point INTEGER NOT NULL REFERENCES point (id),
+    epoch INTEGER NOT NULL,
+    key INTEGER NOT NULL REFERENCES point_key (id),
+    PRIMARY KEY (point, epoch)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Certificates signed by an enrolled key: where a chain may begin.
+  CREATE TABLE certificate (
+    point TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    key TEXT NOT NULL,
+    text TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    PRIMARY KEY (point, hash)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE record (
+    id INTEGER PRIMARY KEY,
+    point INTEGER NOT NULL REFERENCES point (id),
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    tag INTEGER NOT NULL,       -- the first two bytes of the hash: how frames name their base
+    full INTEGER NOT NULL,      -- 1: a full text in context F, so frames may refer to it
+    text TEXT NOT NULL,         -- the signed bytes, untouched
+    taken_at INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    terms INTEGER NOT NULL,     -- the journal entry whose terms were in force
+    outcome TEXT NOT NULL,      -- 'counted', 'base', 'kept' or the code that refused its energy
+    base_at INTEGER,            -- when the register was read that counting went on from
+    net_wh INTEGER NOT NULL,    -- counted export - import of the point up to here
+    booked_wh INTEGER,          -- minted - burned by the point up to here; absent while a remainder is unsettled
+    settled INTEGER,            -- absent: booked by itself; 0: passed over; else the last record known at settlement
+    UNIQUE (point, epoch, sequence)
+  ) STRICT;
+  CREATE INDEX record_time ON record (point, taken_at);
+  CREATE INDEX record_tag ON record (point, tag);
+  CREATE INDEX record_unsettled ON record (point, epoch, sequence) WHERE booked_wh IS NULL;
+  CREATE INDEX record_base ON record (point, epoch, sequence) WHERE outcome = 'base';
+
+  -- Records that came too early, and frames that cannot be rebuilt yet.
+  CREATE TABLE held (
+    point INTEGER NOT NULL REFERENCES point (id),
+    digest TEXT NOT NULL,
+    epoch INTEGER,
+    sequence INTEGER,
+    hash TEXT,
+    previous_hash TEXT,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (point, digest)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE equivocation (
+    point INTEGER NOT NULL REFERENCES point (id),
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    first TEXT NOT NULL,
+    second TEXT NOT NULL,
+    entry INTEGER NOT NULL,
+    PRIMARY KEY (point, epoch, sequence)
+  ) STRICT, WITHOUT ROWID;
+
+  -- The journal: entries chained by hash, postings that sum to zero, balances that follow from them.
+  CREATE TABLE entry (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    claim TEXT UNIQUE,
+    point TEXT,
+    note TEXT NOT NULL,
+    previous_hash TEXT NOT NULL,
+    hash TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE posting (
+    entry INTEGER NOT NULL REFERENCES entry (id),
+    line INTEGER NOT NULL,
+    account TEXT NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (entry, line)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE balance (account TEXT PRIMARY KEY, amount INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+]

@@ -1,0 +1,345 @@
+import type { Role } from '@wattline/protocol'
+import test from 'ava'
+import fc from 'fast-check'
+import { Device, fastVerifier, type Message, openRig, startMs } from '../test/rig.ts'
+import { auditLedger } from './audit/audit.ts'
+import type { LedgerEngine } from './engine.ts'
+
+/** One reading of a meter: seconds since the one before, and what flowed meanwhile. */
+interface Step {
+  readonly seconds: number
+  readonly importWh: number
+  readonly exportWh: number
+  readonly state: 'ok' | 'no-answer' | 're-based'
+}
+
+interface Meter {
+  readonly role: Role
+  /** Index of the point one level up; -1 for the root. */
+  readonly parent: number
+  readonly steps: readonly Step[]
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  seconds: fc.integer({ min: 1, max: 90 }),
+  importWh: fc.integer({ min: 0, max: 40 }),
+  exportWh: fc.integer({ min: 0, max: 40 }),
+  state: fc.oneof(
+    { weight: 12, arbitrary: fc.constant('ok' as const) },
+    { weight: 1, arbitrary: fc.constant('no-answer' as const) },
+    { weight: 1, arbitrary: fc.constant('re-based' as const) },
+  ),
+})
+const role = fc.constantFrom<Role>('producer', 'consumer', 'bidirectional', 'charger', 'storage')
+const tree: fc.Arbitrary<readonly Meter[]> = fc
+  .array(fc.tuple(role, fc.nat(), fc.array(step, { minLength: 0, maxLength: 8 })), { minLength: 1, maxLength: 5 })
+  .map((rows) =>
+    rows.map(([own, up, steps], index) => ({
+      role: index === 0 ? ('bidirectional' as const) : own,
+      parent: index === 0 ? -1 : up % index,
+      steps,
+    })),
+  )
+
+/** Signs every meter's readings. */
+function sign(meters: readonly Meter[]): { devices: Device[]; streams: Message[][] } {
+  const devices = meters.map(
+    ({ role: own, parent }, index) =>
+      new Device({
+        meter: `m${index}`,
+        role: own,
+        owner: 'alice',
+        key: 5000 + index,
+        ...(parent < 0 ? {} : { behind: `gw-1/m${parent}` }),
+      }),
+  )
+  const streams = meters.map(({ steps }, index) => {
+    let [at, imported, exported] = [startMs, 1000n, 1000n]
+    return steps.map(({ seconds, importWh, exportWh, state }) => {
+      at += seconds * 1000
+      imported += BigInt(importWh)
+      exported += BigInt(exportWh)
+      return devices[index]!.read({ import: imported, export: exported }, { takenAt: at, state })
+    })
+  })
+  return { devices, streams }
+}
+
+/** Sends all streams in an order that keeps each stream's own; `picks` chooses whose turn it is. */
+function interleave(streams: readonly Message[][], picks: readonly number[]): Message[] {
+  const rest = streams.map((stream) => [...stream])
+  const out: Message[] = []
+  for (let turn = 0; rest.some((stream) => stream.length > 0); turn++) {
+    const open = rest.filter((stream) => stream.length > 0)
+    const next = open[(picks[turn % picks.length] ?? 0) % open.length]!.shift()
+    if (next !== undefined) out.push(next)
+  }
+  return out
+}
+
+interface Sums {
+  readonly minted: bigint
+  readonly burned: bigint
+  readonly carried: bigint
+}
+
+function sums(engine: LedgerEngine, devices: readonly Device[]): Sums[] {
+  return devices.map(({ id }) => {
+    const { mintedWh, burnedWh, carriedWh } = engine.registry.get(id)!
+    return { minted: mintedWh, burned: burnedWh, carried: carriedWh }
+  })
+}
+
+/**
+ * The rule of SPEC-84 written down a second time, over complete lists and without any order of arrival: for each point
+ * the list of (time, booked so far).
+ */
+function model(meters: readonly Meter[]): Sums[] {
+  const counted = meters.map(count)
+  const children = meters.map((_, index) => meters.flatMap(({ parent }, child) => (parent === index ? [child] : [])))
+  const booked: { at: number; wh: bigint }[][] = meters.map(() => [])
+  const sum: { minted: bigint; burned: bigint; carried: bigint; until: number }[] = []
+  const at = (list: { at: number; wh: bigint }[], time: number) => list.findLast((each) => each.at <= time)?.wh ?? 0n
+  const below = (index: number, time: number): bigint =>
+    children[index]!.reduce((total, child) => total + at(booked[child]!, time) + below(child, time), 0n)
+  // Until when a point and everything below it is known: not beyond its last reading or its first unsettled one.
+  const known = (index: number): number => sum[index]!.until
+  for (let index = meters.length - 1; index >= 0; index--) {
+    const { role: own } = meters[index]!
+    const readings = counted[index]!
+    const last = readings.at(-1)?.at ?? Number.NEGATIVE_INFINITY
+    const result = { minted: 0n, burned: 0n, carried: 0n, until: own === 'storage' ? Infinity : last }
+    sum[index] = result
+    let [wh, net, excluded, before] = [0n, 0n, 0n, undefined as number | undefined]
+    for (const reading of readings) {
+      net += reading.exportWh - reading.importWh
+      if (children[index]!.length === 0) {
+        if (own !== 'storage') {
+          result.minted += reading.exportWh
+          result.burned += reading.importWh
+          wh += reading.exportWh - reading.importWh
+        }
+      } else if (own !== 'storage' && reading.kind !== 'kept') {
+        if (!children[index]!.every((child) => known(child) > reading.at)) {
+          result.until = Math.min(result.until, reading.at)
+          break
+        }
+        if (reading.kind === 'base') {
+          excluded += below(index, reading.at) - (before === undefined ? 0n : below(index, before))
+        }
+        const remainder = net - (below(index, reading.at) - excluded)
+        if (remainder < wh) {
+          result.burned += wh - remainder
+          wh = remainder
+        }
+        result.carried = remainder - wh
+      }
+      if (reading.kind !== 'kept') before = reading.at
+      booked[index]!.push({ at: reading.at, wh })
+    }
+    for (const child of children[index]!) result.until = Math.min(result.until, known(child))
+  }
+  return sum.map(({ minted, burned, carried }) => ({ minted, burned, carried }))
+}
+
+function count({ role: own, steps }: Meter) {
+  let [at, importWh, exportWh, started] = [startMs, 0n, 0n, false]
+  return steps.map((each) => {
+    at += each.seconds * 1000
+    importWh += own === 'producer' ? 0n : BigInt(each.importWh)
+    exportWh += own === 'consumer' || own === 'charger' ? 0n : BigInt(each.exportWh)
+    if (each.state === 'no-answer') return { at, kind: 'kept', importWh: 0n, exportWh: 0n }
+    const isBase = !started || each.state === 're-based'
+    const reading = {
+      at,
+      kind: isBase ? 'base' : 'counted',
+      importWh: isBase ? 0n : importWh,
+      exportWh: isBase ? 0n : exportWh,
+    }
+    started = true
+    ;[importWh, exportWh] = [0n, 0n]
+    return reading
+  })
+}
+
+test('SPEC-84: a tree books the same in every order of arrival, mints nothing from a remainder, and adds up', (t) => {
+  fc.assert(
+    fc.property(
+      tree,
+      fc.array(fc.nat(), { minLength: 8, maxLength: 8 }),
+      fc.array(fc.nat(), { minLength: 8, maxLength: 8 }),
+      (meters, one, other) => {
+        const { devices, streams } = sign(meters)
+        const results = [one, other].map((picks) => {
+          const teardowns: (() => void)[] = []
+          const { engine } = openRig({ teardown: (fn) => teardowns.push(fn) })
+          try {
+            engine.ingest(devices.map((device) => device.certificateMessage()))
+            const out = engine.ingest(interleave(streams, picks))
+            t.is(out.quarantined, 0)
+            const report = auditLedger(engine.db, fastVerifier)
+            t.deepEqual(report.faults, [])
+            return sums(engine, devices)
+          } finally {
+            for (const fn of teardowns.toReversed()) fn()
+          }
+        })
+        t.deepEqual(results[0], results[1])
+        t.deepEqual(results[0], model(meters))
+        for (const [index, { minted }] of results[0]!.entries()) {
+          if (meters.some(({ parent }) => parent === index)) t.is(minted, 0n)
+        }
+      },
+    ),
+    { numRuns: 60 },
+  )
+})
+
+test('SPEC-84: booked in the whole tree plus carried is exactly what the root measured', (t) => {
+  fc.assert(
+    fc.property(tree, fc.array(fc.nat(), { minLength: 8, maxLength: 8 }), (meters, picks) => {
+      // Once every point below speaks after the root's last reading, the root is settled up to it.
+      const closing = meters.map(({ steps }) => 10_000 - steps.reduce((sum, { seconds }) => sum + seconds, 0))
+      const last = (index: number): Step => ({
+        seconds: closing[index]! + index,
+        importWh: 1,
+        exportWh: 1,
+        state: 'ok',
+      })
+      const closed = meters.map((meter, index) => ({ ...meter, steps: [...meter.steps, last(index)] }))
+      const { devices, streams } = sign(closed)
+      const teardowns: (() => void)[] = []
+      const { engine } = openRig({ teardown: (fn) => teardowns.push(fn) })
+      try {
+        engine.ingest([...devices.map((device) => device.certificateMessage()), ...interleave(streams, picks)])
+        const root = engine.registry.get(devices[0]!.id)!
+        const firstAt =
+          root.base === undefined
+            ? 0
+            : Number(
+                engine.db.prepare<[], { at: number }>('SELECT min(taken_at) AS at FROM record WHERE point = 1').get()
+                  ?.at,
+              )
+        const restarts = closed[0]!.steps.filter(({ state }) => state === 're-based').length
+        if (restarts > 0 || closed[0]!.steps[0]?.state !== 'ok') return // what flows while the root does not count is outside its net
+        const booked = devices.map(({ id }) => bookedBetween(engine, id, firstAt, root.head!.takenAt))
+        t.is(booked.reduce((sum, wh) => sum + wh, 0n) + root.carriedWh, root.netWh)
+      } finally {
+        for (const fn of teardowns.toReversed()) fn()
+      }
+    }),
+    { numRuns: 60 },
+  )
+})
+
+function bookedBetween(engine: LedgerEngine, id: string, from: number, to: number): bigint {
+  const at = engine.db.prepareWide<[string, number], { booked_wh: bigint | null }>(
+    `SELECT booked_wh FROM record WHERE point = (SELECT id FROM point WHERE name = ?) AND taken_at <= ?
+     ORDER BY taken_at DESC LIMIT 1`,
+  )
+  return (at.get(id, to)?.booked_wh ?? 0n) - (at.get(id, from)?.booked_wh ?? 0n)
+}
+
+/** A house meter, a roof and a charger behind it. */
+function house() {
+  const options = { owner: 'alice' }
+  return {
+    house: new Device({ meter: 'house', role: 'bidirectional', ...options }),
+    roof: new Device({ meter: 'roof', role: 'producer', behind: 'gw-1/house', ...options }),
+    charger: new Device({ meter: 'charger', role: 'charger', behind: 'gw-1/house', ...options }),
+  }
+}
+
+const at = (seconds: number) => ({ takenAt: startMs + seconds * 1000 })
+
+test('SPEC-84: energy behind a meter is booked once, at the leaf; the meter books what is left', (t) => {
+  const { engine } = openRig(t)
+  const { house: meter, roof, charger } = house()
+  engine.ingest([meter, roof, charger].map((each) => each.certificateMessage()))
+  engine.ingest([
+    meter.read({ import: 0n, export: 0n }, at(1)),
+    roof.read({ export: 0n }, at(0)),
+    charger.read({ import: 0n }, at(0)),
+    roof.read({ export: 50n }, at(10)),
+    charger.read({ import: 30n }, at(10)),
+    meter.read({ import: 5n, export: 0n }, at(10)),
+  ])
+  t.is(engine.registry.get(meter.id)?.burnedWh, 0n, 'it waits until the others have spoken past it')
+  engine.ingest([roof.read({ export: 50n }, at(20)), charger.read({ import: 30n }, at(20))])
+  // The roof gave 50, the charger took 30, the grid gave 5: the house itself used 25.
+  t.is(engine.registry.get(meter.id)?.burnedWh, 25n)
+  t.is(engine.registry.get(roof.id)?.mintedWh, 50n)
+  t.is(engine.registry.get(charger.id)?.burnedWh, 30n)
+  t.true(auditLedger(engine.db, fastVerifier).ok)
+})
+
+test('SPEC-84: a remainder above zero is carried, and used up by later consumption', (t) => {
+  const { engine } = openRig(t)
+  const { house: meter, roof } = house()
+  engine.ingest([meter.certificateMessage(), roof.certificateMessage()])
+  engine.ingest([
+    meter.read({ import: 0n, export: 0n }, at(1)),
+    roof.read({ export: 0n }, at(0)),
+    meter.read({ import: 0n, export: 40n }, at(10)),
+    roof.read({ export: 10n }, at(11)),
+  ])
+  t.like(engine.registry.get(meter.id), { mintedWh: 0n, burnedWh: 0n, carriedWh: 40n })
+  engine.ingest([meter.read({ import: 100n, export: 40n }, at(20)), roof.read({ export: 10n }, at(21))])
+  t.like(engine.registry.get(meter.id), { mintedWh: 0n, burnedWh: 70n, carriedWh: 0n })
+})
+
+test('a frozen or revoked child is not waited for', (t) => {
+  const { engine } = openRig(t)
+  const { house: meter, roof, charger } = house()
+  engine.ingest([meter, roof, charger].map((each) => each.certificateMessage()))
+  engine.ingest([
+    meter.read({ import: 0n, export: 0n }, at(1)),
+    roof.read({ export: 0n }, at(0)),
+    charger.read({ import: 0n }, at(0)),
+    meter.read({ import: 9n, export: 0n }, at(10)),
+    roof.read({ export: 0n }, at(11)),
+  ])
+  t.is(engine.registry.get(meter.id)?.burnedWh, 0n)
+  engine.db.write(() => {
+    engine.enrolment.revoke(charger.id, { epoch: charger.epoch, sequence: 1 })
+    engine.remainders.settleAll()
+  })
+  t.is(engine.registry.get(meter.id)?.burnedWh, 9n)
+  t.true(auditLedger(engine.db, fastVerifier).ok)
+})
+
+test('a point that booked itself and gets children later goes on with the remainder', (t) => {
+  const { engine } = openRig(t)
+  const { house: meter, charger } = house()
+  engine.ingest([
+    meter.certificateMessage(),
+    meter.read({ import: 0n, export: 0n }, at(1)),
+    meter.read({ import: 20n, export: 0n }, at(10)),
+  ])
+  t.is(engine.registry.get(meter.id)?.burnedWh, 20n)
+  engine.ingest([
+    charger.certificateMessage(),
+    charger.read({ import: 0n }, at(11)),
+    meter.read({ import: 35n, export: 0n }, at(20)),
+    charger.read({ import: 12n }, at(19)),
+    charger.read({ import: 12n }, at(29)),
+  ])
+  t.is(engine.registry.get(meter.id)?.burnedWh, 23n)
+  t.is(engine.registry.get(charger.id)?.burnedWh, 12n)
+  t.true(auditLedger(engine.db, fastVerifier).ok)
+})
+
+test('a clock that ran ahead once does not hold up its parent', (t) => {
+  const { engine } = openRig(t)
+  const { house: meter, charger } = house()
+  engine.ingest([meter.certificateMessage(), charger.certificateMessage()])
+  engine.ingest([
+    meter.read({ import: 0n, export: 0n }, at(1)),
+    charger.read({ import: 0n }, at(0)),
+    meter.read({ import: 10n, export: 0n }, at(9_000_000)),
+    meter.read({ import: 12n, export: 0n }, at(20)),
+    charger.read({ import: 0n }, at(21)),
+  ])
+  t.is(engine.registry.get(meter.id)?.burnedWh, 12n)
+  t.true(auditLedger(engine.db, fastVerifier).ok)
+})

@@ -1,0 +1,212 @@
+import {
+  type Certificate,
+  formatKwh,
+  formatPublicKey,
+  isEquivocation,
+  type ParsedOcmf,
+  type PublicKey,
+  parseCertificate,
+  parseOcmfText,
+  parsePublicKey,
+  readingStates,
+  type SignatureVerifier,
+  verifyParsed,
+  verifyRange,
+  WattError,
+} from '@wattline/protocol'
+import { verifyForeignRecord } from './verifiers/foreign.ts'
+
+/** Keys that the reader brought along. */
+export interface KnownKeys {
+  /** For everything in the file, SPKI in hex or base64. */
+  readonly any?: string
+  /** By meter id, as `wattline-gateway keys` prints them. */
+  readonly byMeter: ReadonlyMap<string, PublicKey>
+}
+
+/** What is proven of one metering point, or of one record of another maker. */
+export interface Finding {
+  readonly subject: string
+  readonly ok: boolean
+  /** In plain words. */
+  readonly text: string
+}
+
+interface Line {
+  readonly number: number
+  readonly text: string
+  readonly parsed: ParsedOcmf | undefined
+}
+
+/** Checks everything in a file of certificates and records; nothing but the file and the keys is trusted. */
+export function verifyFile(content: string, keys: KnownKeys, verifier: SignatureVerifier): readonly Finding[] {
+  const lines = content.split(/\r?\n/).map((text, index) => readLine(text.trim(), index + 1))
+  const records = lines.filter(({ text }) => text.startsWith('OCMF|'))
+  if (records.length > 0 && records.every(({ parsed }) => parsed === undefined) && keys.any !== undefined) {
+    return records.map((line) => verifyForeignLine(line, keys.any ?? ''))
+  }
+  const certificates: Certificate[] = []
+  const findings: Finding[] = []
+  for (const { number, text } of lines) {
+    if (text === '' || text.startsWith('#') || text.startsWith('OCMF|')) continue
+    try {
+      certificates.push(parseCertificate(text))
+    } catch (error) {
+      if (!(error instanceof WattError)) throw error
+      findings.push({
+        subject: `line ${number}`,
+        ok: false,
+        text: `neither a record nor a certificate: ${error.message}`,
+      })
+    }
+  }
+  for (const [subject, group] of groupByPoint(records)) {
+    findings.push(...verifyPoint(subject, group, { certificates, keys, verifier }))
+  }
+  return findings
+}
+
+function readLine(text: string, number: number): Line {
+  try {
+    return { number, text, parsed: text.startsWith('OCMF|') ? parseOcmfText(text) : undefined }
+  } catch (error) {
+    if (!(error instanceof WattError)) throw error
+    return { number, text, parsed: undefined }
+  }
+}
+
+function verifyForeignLine({ number, text }: Line, key: string): Finding {
+  const result = verifyForeignRecord(text, key)
+  const subject = `line ${number}`
+  return result.verdict === 'valid'
+    ? { subject, ok: true, text: `the record of another maker is valid: signed on ${result.curve} by the given key` }
+    : { subject, ok: false, text: `the record of another maker is not valid: ${result.reason}` }
+}
+
+// A damaged record belongs to the point that it still names, or to that of the line before it.
+function groupByPoint(records: readonly Line[]): ReadonlyMap<string, Line[]> {
+  const groups = new Map<string, Line[]>()
+  let last = 'unknown point'
+  const known = new Set(
+    records.flatMap(({ parsed }) => (parsed === undefined ? [] : [parsed.record.template.pointText])),
+  )
+  for (const line of records) {
+    const named = /"CI":"([^"]*)"/.exec(line.text)?.[1] ?? ''
+    const subject = line.parsed?.record.template.pointText ?? (known.has(named) ? named : last)
+    groups.set(subject, [...(groups.get(subject) ?? []), line])
+    last = subject
+  }
+  return groups
+}
+
+interface Evidence {
+  readonly certificates: readonly Certificate[]
+  readonly keys: KnownKeys
+  readonly verifier: SignatureVerifier
+}
+
+function verifyPoint(subject: string, lines: readonly Line[], evidence: Evidence): Finding[] {
+  const parsed = lines.flatMap((line) => line.parsed ?? [])
+  const candidates = candidateKeys(subject, parsed, evidence)
+  if (candidates.keys.length === 0) {
+    const text = `${lines.length} records, nothing proven: no key for it, neither in the file nor given`
+    return [{ subject, ok: false, text }]
+  }
+  const keyOf = (epoch: number) => findKey(parsed, epoch, candidates.keys, evidence.verifier)
+  const first = parsed.reduce<ParsedOcmf | undefined>(
+    (low, each) => (low === undefined || each.record.sequence < low.record.sequence ? each : low),
+    undefined,
+  )
+  const anchor = evidence.certificates.find(({ hash }) => hash === first?.record.previousHash)
+  const own = evidence.certificates.find(({ point }) => point.replace('/', ' ') === subject)
+  const begins = anchor?.hash ?? (first?.record.sequence === 1 ? own?.hash : undefined)
+  const verdict = verifyRange(
+    lines.map(({ text }) => text),
+    { pointText: subject, keyOf, ...(begins === undefined ? {} : { previousHash: begins }) },
+    evidence.verifier,
+  )
+  const lies = findEquivocations(subject, lines, keyOf, evidence.verifier)
+  if (!verdict.ok) {
+    const where = lines[verdict.index] === undefined ? 'at the end' : `line ${lines[verdict.index]?.number}`
+    const message = verdict.message.replace(/^position \d+: /, '')
+    const text = `not complete: ${where}, where record ${verdict.expectedSequence} is expected: ${message} (${verdict.code})`
+    return [{ subject, ok: false, text }, ...lies]
+  }
+  const { firstSequence, lastSequence, count } = verdict
+  const start =
+    begins === undefined ? `what came before ${firstSequence} is not in the file` : 'it begins at its certificate'
+  const key = keyOf(parsed.at(-1)?.record.epoch ?? 0)
+  const name = key === undefined ? '' : `, signed by ${candidates.source}, ...${formatPublicKey(key).slice(-16)}`
+  const text = `complete from ${firstSequence} to ${lastSequence}: ${count} records, ${start}${name}${describeRegisters(parsed)}`
+  return [{ subject, ok: lies.length === 0, text }, ...lies]
+}
+
+// A certificate or a line of keys speaks for the point that it names. Only an EVSE is named otherwise in its records:
+// its certificate is the one that its chain begins with.
+function candidateKeys(subject: string, parsed: readonly ParsedOcmf[], { certificates, keys }: Evidence): Candidates {
+  const meter = keys.byMeter.get(subject.split(' ')[1] ?? '')
+  const given = [...(keys.any === undefined ? [] : [readAnyKey(keys.any)]), ...(meter === undefined ? [] : [meter])]
+  if (given.length > 0) return { keys: given, source: 'the given key' }
+  const isEvse = parsed[0]?.record.template.pointType === 'EVSEID'
+  const links = new Set(isEvse ? parsed.map(({ record }) => record.previousHash) : [])
+  const own = certificates.filter(({ point, hash }) => point.replace('/', ' ') === subject || links.has(hash))
+  return { keys: own.map(({ key }) => key), source: 'the key of the certificate in the file' }
+}
+
+interface Candidates {
+  readonly keys: readonly PublicKey[]
+  readonly source: string
+}
+
+function readAnyKey(text: string): PublicKey {
+  const hex = /^[0-9A-Fa-f]+$/.test(text) ? text : Buffer.from(text, 'base64').toString('hex')
+  return parsePublicKey(hex)
+}
+
+function findKey(
+  parsed: readonly ParsedOcmf[],
+  epoch: number,
+  candidates: readonly PublicKey[],
+  verifier: SignatureVerifier,
+): PublicKey | undefined {
+  if (candidates.length === 1) return candidates[0]
+  const first = parsed.find(({ record }) => record.epoch === epoch)
+  return candidates.find((key) => first !== undefined && verifyParsed(first, key, verifier).ok) ?? candidates[0]
+}
+
+// SPEC-36: two different records at one place, both signed by the point's key.
+function findEquivocations(
+  subject: string,
+  lines: readonly Line[],
+  keyOf: (epoch: number) => PublicKey | undefined,
+  verifier: SignatureVerifier,
+): Finding[] {
+  const seen = new Map<string, Line>()
+  return lines.flatMap((line) => {
+    if (line.parsed === undefined) return []
+    const { epoch, sequence } = line.parsed.record
+    const place = `${epoch}/${sequence}`
+    const other = seen.get(place)
+    if (other === undefined) {
+      seen.set(place, line)
+      return []
+    }
+    const publicKey = keyOf(epoch)
+    if (publicKey === undefined || !isEquivocation({ publicKey, first: other.text, second: line.text }, verifier))
+      return []
+    const text = `its key signed two different records ${place}: lines ${other.number} and ${line.number} (record/equivocation)`
+    return [{ subject, ok: false, text }]
+  })
+}
+
+function describeRegisters(parsed: readonly ParsedOcmf[]): string {
+  const sound = parsed.filter(({ record }) => ['sound', 'wrapped', 'base'].includes(readingStates[record.state].energy))
+  const [first, last] = [sound[0]?.record.registers, sound.at(-1)?.record.registers]
+  const parts = (['import', 'export'] as const).flatMap((name) => {
+    const [from, to] = [first?.[name], last?.[name]]
+    return from === undefined || to === undefined
+      ? []
+      : [`${name} register from ${formatKwh(from)} to ${formatKwh(to)} kWh`]
+  })
+  return parts.length === 0 ? '' : `; ${parts.join(', ')}`
+}

@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import { type PublicKey, parsePublicKey, WattError } from '@wattline/protocol'
+import { Command, CommanderError } from 'commander'
+import { exitCodes } from './exit-codes.ts'
+import { pickVerifier } from './verifiers/pick.ts'
+import { type KnownKeys, verifyFile } from './verify-file.ts'
+
+interface Options {
+  readonly key?: string
+  readonly keys?: string
+}
+
+async function verify(path: string, { key, keys }: Options): Promise<number> {
+  const known: KnownKeys = {
+    ...(key === undefined ? {} : { any: key }),
+    byMeter: keys === undefined ? new Map() : readKeys(read(keys), keys),
+  }
+  const findings = verifyFile(read(path), known, await pickVerifier('auto'))
+  if (findings.length === 0) throw unreadable(`${path}: no record in it`)
+  for (const { subject, ok, text } of findings)
+    process.stdout.write(`${ok ? 'proven' : 'FAULT '}  ${subject}: ${text}\n`)
+  return findings.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.faulty
+}
+
+// Lines `<meterId> <SPKI>`, as the gateway prints them.
+function readKeys(content: string, path: string): ReadonlyMap<string, PublicKey> {
+  const lines = content.split(/\r?\n/).filter((line) => line.trim() !== '')
+  return new Map(
+    lines.map((line, index) => {
+      const [meter = '', spki = ''] = line.trim().split(/\s+/)
+      if (spki === '') throw unreadable(`${path}: line ${index + 1}: <meterId> <SPKI> expected`)
+      return [meter, parsePublicKey(spki)]
+    }),
+  )
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw unreadable(`${path}: cannot be read`, cause)
+  }
+}
+
+function unreadable(message: string, cause?: unknown): WattError {
+  return new WattError('message/unreadable', message, { cause })
+}
+
+async function main(): Promise<void> {
+  const program = new Command('wattline-verify')
+    .description('Checks records that a gateway has exported; trusts nothing but the file and the keys')
+    .argument('<file>', 'OCMF records, one a line, and certificates before them if there are any')
+    .option('--key <spki>', 'the public key of everything in the file, SPKI in hex or base64')
+    .option('--keys <file>', 'lines <meterId> <SPKI>, as wattline-gateway keys prints them')
+    .exitOverride()
+    .action(async (path: string, options: Options) => {
+      process.exitCode = await verify(path, options)
+    })
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    process.exitCode = fail(error)
+  }
+}
+
+function fail(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  if (!(error instanceof WattError)) throw error
+  process.stderr.write(`wattline-verify: ${error.code}: ${error.message}\n`)
+  return error.code === 'key/unreadable' ? exitCodes.usage : exitCodes.data
+}
+
+await main()

@@ -1,0 +1,59 @@
+import { type PublicKey, parseReceipt, type Receipt } from '@wattline/protocol'
+import { connectAsync, type MqttClient } from 'mqtt'
+import type { Message } from './rig.ts'
+
+interface Teardown {
+  teardown(fn: () => unknown): void
+}
+
+/** A gateway's end of the wire: publishes, and gathers receipts that the ledger's key has signed. */
+export class GatewayClient {
+  readonly #client: MqttClient
+  readonly #ledgerKey: PublicKey
+  readonly receipts: Receipt[] = []
+  readonly #waiting = new Set<() => void>()
+
+  constructor(client: MqttClient, ledgerKey: PublicKey) {
+    this.#client = client
+    this.#ledgerKey = ledgerKey
+    client.on('error', () => {}) // brokers come and go in these tests
+    client.on('message', (_topic, payload) => {
+      this.receipts.push(parseReceipt(payload.toString('latin1'), this.#ledgerKey))
+      for (const check of this.#waiting) check()
+    })
+  }
+
+  async send(...messages: readonly Message[]): Promise<void> {
+    // A message that is lost with its connection is sent again by whoever waits for its receipt.
+    await Promise.allSettled(
+      messages.map(({ topic, payload }) => this.#client.publishAsync(topic, Buffer.from(payload), { qos: 1 })),
+    )
+  }
+
+  /** The first receipt, of those here and those to come, that is asked for. */
+  receipt(wanted: (receipt: Receipt) => boolean): Promise<Receipt> {
+    return new Promise((resolve) => {
+      const check = () => {
+        const found = this.receipts.find(wanted)
+        if (found === undefined) return
+        this.#waiting.delete(check)
+        resolve(found)
+      }
+      this.#waiting.add(check)
+      check()
+    })
+  }
+}
+
+/** Connects as a gateway. */
+export async function connectGateway(
+  t: Teardown,
+  url: string,
+  { id = 'gw-1', ledgerKey }: { readonly id?: string; readonly ledgerKey: PublicKey },
+): Promise<GatewayClient> {
+  const client = await connectAsync(url, { clientId: id, clean: false, reconnectPeriod: 100, protocolVersion: 4 })
+  t.teardown(() => client.endAsync(true))
+  const gateway = new GatewayClient(client, ledgerKey)
+  await client.subscribeAsync(`wattline/v1/${id}/+/receipt`, { qos: 1 })
+  return gateway
+}

@@ -1,0 +1,229 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type Certificate,
+  type Clock,
+  type ClockStatus,
+  encodeFrame,
+  formatTopic,
+  makeCertificate,
+  makeGatewayId,
+  makeMeterId,
+  makePointId,
+  makeSigner,
+  makeTimestamp,
+  noUser,
+  type OcmfRecord,
+  type ParsedOcmf,
+  type PointId,
+  parseOcmfText,
+  type ReadingState,
+  type Registers,
+  type Role,
+  readingStates,
+  type SignatureVerifier,
+  type Signer,
+  signRecord,
+} from '@wattline/protocol'
+import { type LedgerEngine, type LedgerOptions, openLedger } from '../src/engine.ts'
+import { loadLibrary, makeNativeSigner } from '../src/verifiers/native-verifier.ts'
+import { pickVerifier } from '../src/verifiers/pick.ts'
+
+// Stands in for gateways: signs records as they do, so that tests and benches can send what a gateway would.
+
+/** 2026-11-21T09:00:00Z. */
+export const startMs = 1_795_251_600_000
+
+const library = await loadLibrary()
+export const fastVerifier: SignatureVerifier = await pickVerifier('auto')
+
+/** A clock that tests turn. */
+export class TestClock implements Clock {
+  ms = startMs
+  now() {
+    return makeTimestamp(this.ms)
+  }
+  status(): ClockStatus {
+    return 'S'
+  }
+}
+
+/** A key for tests, different for each number. */
+export function testSigner(number: number): Signer {
+  const secret = new Uint8Array(32)
+  new DataView(secret.buffer).setUint32(28, number + 1)
+  return library === undefined ? makeSigner(secret) : makeNativeSigner(library, secret)
+}
+
+export interface DeviceOptions {
+  readonly gateway?: string
+  readonly meter: string
+  readonly role: Role
+  readonly behind?: string
+  readonly owner?: string
+  readonly maxPowerW?: number
+  readonly rolloverWh?: bigint
+  readonly key?: number
+}
+
+export interface Message {
+  readonly topic: string
+  readonly payload: Uint8Array
+}
+
+export interface ReadingOptions {
+  readonly registers?: Registers
+  readonly takenAt?: number
+  readonly state?: ReadingState
+  /** Changes what is signed otherwise. */
+  readonly change?: Partial<OcmfRecord>
+}
+
+let keys = 0
+
+/** One metering point of a gateway: a key, a certificate and a chain. */
+export class Device {
+  readonly signer: Signer
+  readonly certificate: Certificate
+  readonly id: PointId
+  readonly texts: string[] = []
+  epoch = startMs
+  sequence = 0
+  page = 0
+  previousHash: string
+  takenAt = startMs
+  base: ParsedOcmf | undefined
+
+  constructor(options: DeviceOptions) {
+    const gatewayId = makeGatewayId(options.gateway ?? 'gw-1')
+    const { role, behind, owner, maxPowerW = 1_000_000, rolloverWh } = options
+    this.signer = testSigner(options.key ?? ++keys)
+    this.id = makePointId(gatewayId, makeMeterId(options.meter))
+    this.certificate = makeCertificate(
+      {
+        point: this.id,
+        role,
+        ...(behind === undefined ? {} : { behind: behind as PointId }),
+        ...(owner === undefined ? {} : { owner }),
+        meter: { vendor: 'Acme', model: 'M1', serial: '4711' },
+        maxPowerW,
+        ...(rolloverWh === undefined ? {} : { rolloverWh }),
+        issuedAt: startMs,
+      },
+      this.signer,
+    )
+    this.previousHash = this.certificate.hash
+  }
+
+  topic(kind: 'record' | 'certificate'): string {
+    const [gatewayId, meterId] = this.id.split('/') as [string, string]
+    return formatTopic({ kind, gatewayId: makeGatewayId(gatewayId), meterId: makeMeterId(meterId) })
+  }
+
+  certificateMessage(): Message {
+    return { topic: this.topic('certificate'), payload: Buffer.from(this.certificate.text) }
+  }
+
+  message(text: string): Message {
+    return { topic: this.topic('record'), payload: Buffer.from(text) }
+  }
+
+  /** Signs the next record; a minute later than the one before unless told otherwise. */
+  sign({ registers = {}, takenAt = this.takenAt + 60_000, state = 'ok', change = {} }: ReadingOptions): string {
+    this.takenAt = takenAt
+    this.sequence++
+    this.page++
+    const absent = readingStates[state].energy === 'absent'
+    const record: OcmfRecord = {
+      template: {
+        gatewayModel: 'Wattline gateway',
+        gatewaySerial: this.id.split('/')[0] ?? '',
+        gatewayVersion: '0.1.0',
+        meterVendor: 'Acme',
+        meterModel: 'M1',
+        meterSerial: '4711',
+        pointType: 'CBIDC',
+        pointText: this.id.replace('/', ' '),
+      },
+      user: noUser,
+      context: 'F',
+      pageNumber: this.page,
+      epoch: this.epoch,
+      sequence: this.sequence,
+      previousHash: this.previousHash,
+      takenAt: makeTimestamp(takenAt),
+      clockStatus: 'S',
+      state,
+      registers: absent ? {} : registers,
+      ...change,
+    }
+    const { text, hash } = signRecord(record, this.signer)
+    this.previousHash = hash
+    this.texts.push(text)
+    return text
+  }
+
+  /** Signs the next record and gives it as a full text. */
+  read(registers: Registers, options: Omit<ReadingOptions, 'registers'> = {}): Message {
+    const text = this.sign({ registers, ...options })
+    this.base = parseOcmfText(text)
+    return this.message(text)
+  }
+
+  /** Signs the next record and gives it as a frame against the last full text. */
+  readFrame(registers: Registers, options: Omit<ReadingOptions, 'registers'> = {}): Message {
+    const { base } = this
+    if (base === undefined) throw new RangeError('a full text comes first')
+    const frame = encodeFrame(this.sign({ registers, ...options }), base)
+    if (frame === undefined) throw new RangeError('the frame would not rebuild')
+    return { topic: this.topic('record'), payload: frame }
+  }
+
+  /** Goes back to an earlier memory and opens a new epoch there, as a restored gateway does. */
+  restore(count = this.texts.length): void {
+    const text = this.texts[count - 1]
+    const last = text === undefined ? undefined : parseOcmfText(text)
+    this.epoch += 1000
+    this.sequence = last?.record.sequence ?? 0
+    this.page = last?.record.pageNumber ?? 0
+    this.previousHash = last?.hash ?? this.certificate.hash
+    this.texts.length = count
+    this.base = undefined
+  }
+}
+
+interface Teardown {
+  teardown(fn: () => void): void
+}
+
+/** A folder that goes with the test. */
+export function tempDir(t: Teardown): string {
+  const dir = mkdtempSync(join(tmpdir(), 'wattline-ledger-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+export interface Rig {
+  readonly engine: LedgerEngine
+  readonly clock: TestClock
+  readonly dataDir: string
+}
+
+/** An open ledger in a folder of its own. */
+export function openRig(t: Teardown, options: Partial<LedgerOptions> = {}): Rig {
+  const clock = new TestClock()
+  const dataDir = options.dataDir ?? tempDir(t)
+  const engine = openLedger({ dataDir, clock, verifier: fastVerifier, enrolment: 'open', ...options })
+  t.teardown(() => engine.close())
+  return { engine, clock, dataDir }
+}
+
+/** A row of the quarantine, as tests look at it. */
+export function quarantined(engine: LedgerEngine): { topic: string; code: string; reason: string; count: number }[] {
+  return engine.db
+    .prepare<[], { topic: string; code: string; reason: string; count: number }>(
+      'SELECT topic, code, reason, count FROM quarantine ORDER BY id',
+    )
+    .all()
+}
