@@ -1,4 +1,11 @@
-import { type MeterId, type PointId, type ReadingState, readingStates, WattError } from '@wattline/protocol'
+import {
+  formatPublicKey,
+  type MeterId,
+  type PointId,
+  type ReadingState,
+  readingStates,
+  WattError,
+} from '@wattline/protocol'
 import type { AttestedRecord } from './attest.ts'
 import type { Health } from './health.ts'
 import { errorFields, type Log } from './log.ts'
@@ -91,7 +98,7 @@ export function watchUplink({ log, health, metrics, onFatal }: WatchParts): Upli
       const news = health.raise({ code: 'receipt/invalid', where: 'ledger', message })
       log[news ? 'warn' : 'debug']('receipt.invalid', errorFields(error))
     },
-    ledgerMet: () => log.info('ledger.met'),
+    ledgerMet: (key) => log.info('ledger.met', { ledgerKey: formatPublicKey(key) }),
     failed: (error) => {
       if (!(error instanceof WattError) || !error.retryable) return onFatal(error)
       const news = health.raise({ code: error.code, where: 'storage', message: error.message })

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromHex, type MeterId, makeSigner, type Signer, toUpperHex, WattError } from '@wattline/protocol'
 import { makePrivateFolder, writeDurably } from '../store/atomic-file.ts'
@@ -17,7 +17,7 @@ function keyPath(dataDir: string, meterId: MeterId): string {
 export function loadDeviceKey(dataDir: string, meterId: MeterId): Signer | undefined {
   const path = keyPath(dataDir, meterId)
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined
-  checkPrivate(keyFolder(dataDir), 0o700)
+  closeFolder(keyFolder(dataDir))
   checkPrivate(path, 0o600)
   const secret = fromHex(readSecret(path))
   const signer = secret === undefined ? undefined : trySecret(secret)
@@ -32,7 +32,7 @@ export function ensureDeviceKey(dataDir: string, meterId: MeterId): Signer {
   const existing = loadDeviceKey(dataDir, meterId)
   if (existing !== undefined) return existing
   makePrivateFolder(keyFolder(dataDir))
-  checkPrivate(keyFolder(dataDir), 0o700)
+  closeFolder(keyFolder(dataDir))
   writeDurably(keyPath(dataDir, meterId), `${toUpperHex(makeSecret())}\n`, 'keep-existing')
   // Read back what is on the disk: only that key is the metering point's, whoever wrote it.
   const made = loadDeviceKey(dataDir, meterId)
@@ -61,6 +61,16 @@ function readSecret(path: string): string {
     return readFileSync(path, 'latin1').trim()
   } catch (cause) {
     throw unreadable(path, 'cannot be read', cause)
+  }
+}
+
+// Whoever restores a backup may open the folder by it. No key was readable for that, so it is closed again.
+function closeFolder(path: string): void {
+  if ((statSync(path).mode & 0o077) === 0) return
+  try {
+    chmodSync(path, 0o700)
+  } catch (cause) {
+    throw unreadable(path, 'lets others in, and cannot be closed to them', cause)
   }
 }
 

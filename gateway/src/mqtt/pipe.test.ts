@@ -38,7 +38,7 @@ test('a pipe that is still connecting is closed at once, and lets go of its sock
   const before = performance.now()
   await pipe.close()
   await closed
-  t.true(performance.now() - before < 400)
+  t.true(performance.now() - before < 5_000, 'not only when the connection times out')
 })
 
 test('a broker that is away is tried again until it is there, and told each time', async (t) => {

@@ -36,11 +36,6 @@ export class ReceiptIntake {
     this.#kept = this.#trusted !== undefined
   }
 
-  /** The ledger that is trusted, once one is. */
-  get trusted(): PublicKey | undefined {
-    return this.#trusted
-  }
-
   /** Reads one message, or throws what is wrong with it. The first good receipt decides which ledger is trusted. */
   read(topic: string, payload: Uint8Array): Receipt {
     const parsed = parseTopic(topic)
@@ -68,10 +63,10 @@ export class ReceiptIntake {
     keepLedgerKey(this.#parts.store, this.#trusted)
   }
 
-  /** The transaction is done. */
-  kept(): boolean {
-    const first = !this.#kept && this.#trusted !== undefined
+  /** The transaction is done. Returns the ledger's key where it was kept just now. */
+  kept(): PublicKey | undefined {
+    const met = this.#kept ? undefined : this.#trusted
     this.#kept = this.#trusted !== undefined
-    return first
+    return met
   }
 }

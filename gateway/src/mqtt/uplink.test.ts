@@ -6,7 +6,9 @@ import { ScriptedLedger, TestBroker } from '../../test/uplink-rig.ts'
 import type { Settlement } from '../store/settlement.ts'
 import { Uplink, type UplinkTiming } from './uplink.ts'
 
-const timing: UplinkTiming = { firstResendMs: 400, longestResendMs: 1_600, firstPauseMs: 20, longestPauseMs: 100 }
+const timing: UplinkTiming = { firstResendMs: 20_000, longestResendMs: 60_000, firstPauseMs: 20, longestPauseMs: 100 }
+/** For the tests in which something has to be given up. */
+const impatient: UplinkTiming = { ...timing, firstResendMs: 400, longestResendMs: 1_600 }
 const roof = 'gw-1/roof' as PointId
 
 interface Line {
@@ -135,7 +137,7 @@ test.serial('readings never wait for the network, and everything catches up when
 test.serial(
   'SPEC-70: the broker taking a record frees nothing; without receipts it is sent again, one at a time',
   async (t) => {
-    const line = await openLine(t)
+    const line = await openLine(t, { timing: impatient })
     line.ledger.silent = true
     for (let n = 0; n < 20; n++) line.sign(1_000 + n)
     line.startUplink()
@@ -153,7 +155,7 @@ test.serial(
 )
 
 test.serial('messages that the broker lost are sent again', async (t) => {
-  const line = await openLine(t)
+  const line = await openLine(t, { timing: impatient })
   line.ledger.deaf = true
   for (let n = 0; n < 5; n++) line.sign(1_000 + n)
   line.startUplink()
@@ -270,7 +272,7 @@ test.serial('SPEC-32: a ledger that refuses the chain gets a new epoch that goes
 })
 
 test.serial('SPEC-72: a point that is not enrolled holds back until it is welcome', async (t) => {
-  const line = await openLine(t)
+  const line = await openLine(t, { timing: impatient })
   line.ledger.refusesPoint = 'point/closed-enrolment'
   for (let n = 0; n < 40; n++) line.sign(1_000 + n)
   line.startUplink()
@@ -315,7 +317,7 @@ test.serial(
 )
 
 test.serial('promise 1: connections that break all the time lose and double nothing', async (t) => {
-  const line = await openLine(t, { meters: ['roof', 'house'], window: 10 })
+  const line = await openLine(t, { meters: ['roof', 'house'], window: 10, timing: impatient })
   line.startUplink()
   for (let n = 0; n < 120; n++) {
     line.sign(1_000 + n, n % 3 === 0 ? 'house' : 'roof')
@@ -343,7 +345,7 @@ test.serial('no more than the window is under way, and memory does not grow whil
 })
 
 test.serial('a disk that is full while receipts come costs nothing but time', async (t) => {
-  const line = await openLine(t)
+  const line = await openLine(t, { timing: impatient })
   for (let n = 0; n < 3; n++) line.sign(1_000 + n)
   const { db } = line.rig.session.store
   db.exec(

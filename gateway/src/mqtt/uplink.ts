@@ -5,6 +5,7 @@ import {
   type GatewayId,
   gatewayTopicFilter,
   type PointId,
+  type PublicKey,
   type Receipt,
 } from '@wattline/protocol'
 import type { MqttConfig } from '../config.ts'
@@ -30,7 +31,7 @@ export interface UplinkEvents {
   /** A message that is no receipt of the trusted ledger. */
   refusedMessage(error: unknown): void
   /** The first ledger was met, and is the trusted one from now on. */
-  ledgerMet(): void
+  ledgerMet(key: PublicKey): void
   /** The uplink's own work failed: storage, or a bug. It goes on with the next event. */
   failed(error: unknown): void
 }
@@ -176,7 +177,8 @@ export class Uplink {
       this.#intake.keep()
       return receipts.map((receipt) => ({ receipt, settlement: settleReceipt(parts, receipt) }))
     })
-    if (this.#intake.kept()) this.#parts.events.ledgerMet()
+    const met = this.#intake.kept()
+    if (met !== undefined) this.#parts.events.ledgerMet(met)
     for (const { receipt, settlement } of settlements) this.#react(receipt, settlement)
   }
 
