@@ -20,6 +20,8 @@ await build({
   sourcemap: false,
   external: ['better-sqlite3', 'serialport', 'secp256k1'],
   // Packages in CommonJS ask for `require`, which a module has not.
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
   logLevel: 'info',
 })

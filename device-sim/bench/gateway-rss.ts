@@ -26,7 +26,7 @@ try {
   printFigure({
     name: 'gateway-rss-100-points',
     value: readMemory(gateway.pid)?.residentMb ?? Number.NaN,
-    unit: 'MiB',
+    unit: 'MB',
     comparedWith: 'a Node that does nothing',
     reference,
     promise: 'at most 120 MB',

@@ -52,7 +52,9 @@ test('the demo balances, and its report says from what', (t) => {
   t.deepEqual(report.problems, [])
   t.is(report.quarantined, 0)
   t.is(report.supplyWh, report.mintedWh - report.burnedWh)
-  const [house, roof, battery] = ['house', 'roof', 'battery'].map((id) => report.points.find((point) => point.id === id)!)
+  const [house, roof, battery] = ['house', 'roof', 'battery'].map(
+    (id) => report.points.find((point) => point.id === id)!,
+  )
   t.is(roof!.mintedWh, roof!.lastRegisterWh - roof!.firstRegisterWh)
   t.true(roof!.mintedWh > 100)
   t.is(house!.mintedWh, 0)
@@ -88,6 +90,9 @@ for (const judge of judges) {
     t.is(verdicts.filter(Boolean).length, exhibits.length)
     const flipped = flipEveryByte(exhibits[exhibits.length - 1]!)
     t.true(flipped.length > 400)
-    t.deepEqual((await judge.judge(flipped)).flatMap((accepted, i) => (accepted ? [flipped[i]] : [])), [])
+    t.deepEqual(
+      (await judge.judge(flipped)).flatMap((accepted, i) => (accepted ? [flipped[i]] : [])),
+      [],
+    )
   })
 }

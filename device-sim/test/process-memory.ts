@@ -2,8 +2,6 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const megabyte = 1024 * 1024
-
 /** Resident memory of a process in megabytes: now, and the most there ever was. */
 export interface ProcessMemory {
   readonly residentMb: number
@@ -20,7 +18,7 @@ export function readMemory(pid: number): ProcessMemory | undefined {
   }
   const megabytesOf = (field: string) => {
     const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]
-    return kilobytes === undefined ? undefined : (Number(kilobytes) * 1024) / megabyte
+    return kilobytes === undefined ? undefined : (Number(kilobytes) * 1024) / 1e6
   }
   const [residentMb, peakMb] = [megabytesOf('VmRSS'), megabytesOf('VmHWM')]
   return residentMb === undefined || peakMb === undefined ? undefined : { residentMb, peakMb }

@@ -32,69 +32,75 @@ const restores: Record<string, (backup: string, dataDir: string) => void> = {
 }
 
 for (const [what, restore] of Object.entries(restores)) {
-  test.serial(`SPEC-32: a gateway restored from a backup of ${what} opens a new epoch, goes on, and counts every Wh once`, async (t) => {
+  test.serial(
+    `SPEC-32: a gateway restored from a backup of ${what} opens a new epoch, goes on, and counts every Wh once`,
+    async (t) => {
+      t.timeout(120_000)
+      const line = await Line.start(t)
+      await line.more(4)
+      await line.gateway.stop()
+      const backup = `${dataDirOf(line)}-backup`
+      execFileSync('cp', ['-a', dataDirOf(line), backup])
+      const remembered = await line.exported('roof')
+      await line.startGateway()
+      await line.more(4)
+      await line.gateway.stop()
+      const forgotten = (await line.exported('roof')).slice(remembered.length)
+      restore(backup, dataDirOf(line))
+      await line.startGateway()
+      await line.more(4)
+      await line.gateway.stop()
+      await drain(line.house, 30)
+
+      const records = (await line.exported('roof')).map(parseOcmfText)
+      const first = records[remembered.length]!
+      t.true(first.record.epoch > records[0]!.record.epoch)
+      t.is(first.record.previousHash, records[remembered.length - 1]!.hash, 'names the head that is remembered')
+      t.deepEqual(
+        records.map(({ record }) => record.sequence),
+        records.map((_, i) => i + 1),
+      )
+      const accepted = await readAccepted(line, 'gw-1/roof')
+      for (const text of forgotten) t.true(accepted.includes(text), 'what the gateway forgot, the ledger keeps')
+      const { balances, audit, quarantine } = await readLedger(line.house.ledgerConfig)
+      t.deepEqual(audit.faults, [])
+      t.is(quarantine.total, 0)
+      const roof = balances.points.find(({ point }) => point === 'gw-1/roof')!
+      t.is(roof.mintedWh, registerOf((await line.exported('roof')).at(-1)!) - registerOf(remembered[0]!))
+    },
+  )
+}
+
+test.serial(
+  'SPEC-36: a forged second history of an epoch is proven equivocation and freezes that metering point only',
+  async (t) => {
     t.timeout(120_000)
     const line = await Line.start(t)
     await line.more(4)
-    await line.gateway.stop()
-    const backup = `${dataDirOf(line)}-backup`
-    execFileSync('cp', ['-a', dataDirOf(line), backup])
-    const remembered = await line.exported('roof')
-    await line.startGateway()
-    await line.more(4)
-    await line.gateway.stop()
-    const forgotten = (await line.exported('roof')).slice(remembered.length)
-    restore(backup, dataDirOf(line))
-    await line.startGateway()
-    await line.more(4)
-    await line.gateway.stop()
-    await drain(line.house, 30)
+    // Whoever has copied the key can sign another story.
+    const secret = readFileSync(join(dataDirOf(line), 'keys', 'roof.key'), 'latin1').trim()
+    const signer = makeSigner(fromHex(secret)!)
+    const truth = (await line.exported('roof'))[2]!
+    const { record } = parseOcmfText(truth)
+    const lie = signRecord({ ...record, registers: { export: registerOf(truth) + 1000n } }, signer).text
+    const client = await connectAsync(line.mqttUrl, { clientId: 'thief' })
+    t.teardown(() => client.endAsync())
+    await client.publishAsync('wattline/v1/gw-1/roof/record', lie, { qos: 1 })
+    await line.ledger.event(({ event, code }) => event === 'message.quarantined' && code === 'record/equivocation')
 
-    const records = (await line.exported('roof')).map(parseOcmfText)
-    const first = records[remembered.length]!
-    t.true(first.record.epoch > records[0]!.record.epoch)
-    t.is(first.record.previousHash, records[remembered.length - 1]!.hash, 'names the head that is remembered')
-    t.deepEqual(
-      records.map(({ record }) => record.sequence),
-      records.map((_, i) => i + 1),
+    t.true(isEquivocation({ publicKey: signer.publicKey, first: truth, second: lie }))
+    const sequenceOf = async (point: string) =>
+      (await readLedger(line.house.ledgerConfig)).balances.points.find((one) => one.point === point)!.sequence
+    const [roofBefore, batteryBefore] = [await sequenceOf('gw-1/roof'), await sequenceOf('gw-1/battery')]
+    await line.until(({ points }) =>
+      points.every(({ id, receipt }) => id === 'roof' || (receipt?.sequence ?? 0) > batteryBefore + 3),
     )
-    const accepted = await readAccepted(line, 'gw-1/roof')
-    for (const text of forgotten) t.true(accepted.includes(text), 'what the gateway forgot, the ledger keeps')
-    const { balances, audit, quarantine } = await readLedger(line.house.ledgerConfig)
+    t.is(await sequenceOf('gw-1/roof'), roofBefore, 'the frozen point stands')
+    t.true((await sequenceOf('gw-1/battery')) > batteryBefore + 3, 'the others go on')
+    const { audit, quarantine } = await readLedger(line.house.ledgerConfig)
     t.deepEqual(audit.faults, [])
-    t.is(quarantine.total, 0)
-    const roof = balances.points.find(({ point }) => point === 'gw-1/roof')!
-    t.is(roof.mintedWh, registerOf((await line.exported('roof')).at(-1)!) - registerOf(remembered[0]!))
-  })
-}
-
-test.serial('SPEC-36: a forged second history of an epoch is proven equivocation and freezes that metering point only', async (t) => {
-  t.timeout(120_000)
-  const line = await Line.start(t)
-  await line.more(4)
-  // Whoever has copied the key can sign another story.
-  const secret = readFileSync(join(dataDirOf(line), 'keys', 'roof.key'), 'latin1').trim()
-  const signer = makeSigner(fromHex(secret)!)
-  const truth = (await line.exported('roof'))[2]!
-  const { record } = parseOcmfText(truth)
-  const lie = signRecord({ ...record, registers: { export: registerOf(truth) + 1000n } }, signer).text
-  const client = await connectAsync(line.mqttUrl, { clientId: 'thief' })
-  t.teardown(() => client.endAsync())
-  await client.publishAsync('wattline/v1/gw-1/roof/record', lie, { qos: 1 })
-  await line.ledger.event(({ event, code }) => event === 'message.quarantined' && code === 'record/equivocation')
-
-  t.true(isEquivocation({ publicKey: signer.publicKey, first: truth, second: lie }))
-  const sequenceOf = async (point: string) =>
-    (await readLedger(line.house.ledgerConfig)).balances.points.find((one) => one.point === point)!.sequence
-  const [roofBefore, batteryBefore] = [await sequenceOf('gw-1/roof'), await sequenceOf('gw-1/battery')]
-  await line.until(({ points }) =>
-    points.every(({ id, receipt }) => id === 'roof' || (receipt?.sequence ?? 0) > batteryBefore + 3),
-  )
-  t.is(await sequenceOf('gw-1/roof'), roofBefore, 'the frozen point stands')
-  t.true((await sequenceOf('gw-1/battery')) > batteryBefore + 3, 'the others go on')
-  const { audit, quarantine } = await readLedger(line.house.ledgerConfig)
-  t.deepEqual(audit.faults, [])
-  t.true(quarantine.messages.some(({ code }) => code === 'record/equivocation'))
-  const { stdout } = await runCommand('ledger', ['points', '--config', line.house.ledgerConfig, '--json'])
-  t.regex(stdout, /frozen/)
-})
+    t.true(quarantine.messages.some(({ code }) => code === 'record/equivocation'))
+    const { stdout } = await runCommand('ledger', ['points', '--config', line.house.ledgerConfig, '--json'])
+    t.regex(stdout, /frozen/)
+  },
+)

@@ -44,5 +44,14 @@ export function compareRates(rounds: number, count: number, a: () => void, b: ()
     return (count * 1e9) / Number(process.hrtime.bigint() - start)
   }
   const rates = Array.from({ length: rounds }, () => [rate(a), rate(b)] as const)
-  return [percentile(rates.map(([x]) => x), 0.5), percentile(rates.map(([, y]) => y), 0.5)]
+  return [
+    percentile(
+      rates.map(([x]) => x),
+      0.5,
+    ),
+    percentile(
+      rates.map(([, y]) => y),
+      0.5,
+    ),
+  ]
 }

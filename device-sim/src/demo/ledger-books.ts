@@ -24,7 +24,10 @@ const balancesSchema = v.object({
   supplyWh: wh,
   balanced: v.boolean(),
 })
-const quarantineSchema = v.object({ total: v.number(), messages: v.array(v.object({ code: v.string(), reason: v.string() })) })
+const quarantineSchema = v.object({
+  total: v.number(),
+  messages: v.array(v.object({ code: v.string(), reason: v.string() })),
+})
 const verifySchema = v.object({
   ok: v.boolean(),
   faults: v.array(v.object({ place: v.string(), code: v.string(), message: v.string() })),

@@ -102,7 +102,8 @@ async function runDemo({ durationSeconds, reportPath }: DemoOptions): Promise<bo
     const gateway = await start('gateway', house.gatewayConfig, 'gateway.started')
     programs.push(gateway)
     stdout.write(`the line runs; its files are in ${house.folder}, the gateway answers at ${house.webUrl}/status\n`)
-    const untilMs = durationSeconds === undefined ? Number.POSITIVE_INFINITY : performance.now() + durationSeconds * 1000
+    const untilMs =
+      durationSeconds === undefined ? Number.POSITIVE_INFINITY : performance.now() + durationSeconds * 1000
     await watch(house, untilMs, programs, () => interrupted)
     if (interrupted && durationSeconds !== undefined) throw new Interrupted('interrupted before the end')
     stdout.write('draining ...\n')

@@ -83,7 +83,8 @@ interface Exhibits {
 }
 
 async function readExhibits({ gatewayConfig }: House, gatewayId: string): Promise<Exhibits> {
-  const print = async (command: string) => linesOf((await runCommand('gateway', [command, '--config', gatewayConfig])).stdout)
+  const print = async (command: string) =>
+    linesOf((await runCommand('gateway', [command, '--config', gatewayConfig])).stdout)
   const [texts, keys, certificates] = await Promise.all([print('export'), print('keys'), print('certificates')])
   return {
     gatewayId,
