@@ -1,5 +1,5 @@
 // Fills the data folder of a gateway.yaml with weeks of readings, one a minute and meter, as a gateway would that never
-// meets its broker: time is virtual, session, guard, signatures and commits are real. Every seventh day the machine is
+// meets its broker: time is virtual, session, guard, signatures and commits are real. Every second day the machine is
 // started anew, which opens a new epoch. Arguments: the config, the days, the seed. Prints a JSON line for each day,
 // and at the end what the meters themselves counted.
 import {
@@ -22,7 +22,7 @@ import { type PowerFlow, VirtualHouse } from './virtual-house.ts'
 
 const [configPath = '', days = '28', seed = '1'] = process.argv.slice(2)
 const minutesPerDay = 24 * 60
-const daysPerRun = 7
+const daysPerRun = 2
 const startMs = Date.UTC(2026, 5, 1)
 /** Neighbours on a bus are read one after the other. */
 const betweenMetersMs = 250

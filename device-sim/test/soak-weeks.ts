@@ -1,9 +1,9 @@
-// `node device-sim/test/four-weeks-soak.ts [days] [seed]`: four weeks without a broker in virtual time, and what
+// `node device-sim/test/soak-weeks.ts [days] [seed]`: four weeks without a broker in virtual time, and what
 // catching up costs. Prints the figures and ends with 1 where something does not balance.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { listMemoryProblems, runWithoutBroker } from './four-weeks.ts'
+import { listMemoryProblems, runWithoutBroker } from './weeks-without-broker.ts'
 import { measureIdleNode } from './process-memory.ts'
 
 const [days = '28', seed = '1'] = process.argv.slice(2)
