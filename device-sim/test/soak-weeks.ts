@@ -3,8 +3,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { listMemoryProblems, runWithoutBroker } from './weeks-without-broker.ts'
 import { measureIdleNode } from './process-memory.ts'
+import { listMemoryProblems, runWithoutBroker } from './weeks-without-broker.ts'
 
 const [days = '28', seed = '1'] = process.argv.slice(2)
 const folder = mkdtempSync(join(tmpdir(), 'wattline-weeks-'))

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
-import { listMemoryProblems, runWithoutBroker } from './weeks-without-broker.ts'
 import { measureIdleNode } from './process-memory.ts'
+import { listMemoryProblems, runWithoutBroker } from './weeks-without-broker.ts'
 
 test('three days without a broker, a restart among them, drain and mint to the Wh', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'wattline-weeks-'))
