@@ -123,6 +123,11 @@ test('SPEC-35: an inserted record that the true key signed is named, at its plac
   )
 })
 
+test('SPEC-35: an inserted record that pretends to be the next one is not taken for a displaced one', (t) => {
+  const next = signRecord(roofRecord(length + 1, 'f'.repeat(64)), signer)
+  t.like(verify(texts.toSpliced(671, 0, next.text)), { ok: false, code: 'chain/inserted', index: 671 })
+})
+
 test('SPEC-35: a record in place of the true one, with the right sequence, breaks the chain where it stands', (t) => {
   const other = signRecord(roofRecord(500, 'f'.repeat(64)), signer)
   t.like(verify(texts.with(499, other.text)), { ok: false, code: 'chain/inserted', index: 499 })

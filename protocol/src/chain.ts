@@ -110,7 +110,15 @@ function classify(found: ParsedOcmf, expected: number, all: readonly Entry[]): D
   if (!present) return 'chain/missing'
   const sequences = new Set(all.map(({ parsed }) => parsed.record.sequence))
   const gapless = sequences.size === all.length && contiguousFrom(expected, found.record.sequence, sequences)
-  return gapless ? 'chain/reordered' : 'chain/inserted'
+  return gapless && isLinked(found, all) ? 'chain/reordered' : 'chain/inserted'
+}
+
+// A record that is only displaced still follows the one before its own place, and is followed by the one after it.
+function isLinked({ hash, record }: ParsedOcmf, all: readonly Entry[]): boolean {
+  return all.every(({ parsed: other }) => {
+    if (other.record.sequence === record.sequence - 1) return record.previousHash === other.hash
+    return other.record.sequence !== record.sequence + 1 || other.record.previousHash === hash
+  })
 }
 
 function contiguousFrom(a: number, b: number, sequences: ReadonlySet<number>): boolean {
