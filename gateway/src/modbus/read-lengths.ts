@@ -43,14 +43,23 @@ export class ReadLengths {
     const shapes = this.#of(request)
     forget(shapes.outstanding, nowMs)
     forget(shapes.exact, nowMs)
-    const order = [...shapes.used.keys()]
-    const free = this.#candidates(request, shapes).filter((count) => this.#safeAtMs(request, count) <= nowMs)
-    return free.slice(0, rotation).toSorted((a, b) => order.indexOf(a) - order.indexOf(b))[0]
+    const free: number[] = []
+    for (const { count, safeAtMs } of this.#candidates(request, shapes)) {
+      if (safeAtMs > nowMs) continue
+      free.push(count)
+      if (free.length === rotation) break
+    }
+    const unused = free.find((count) => !shapes.used.has(count))
+    if (unused !== undefined) return unused
+    for (const count of shapes.used.keys()) if (free.includes(count)) return count
+    return undefined
   }
 
   /** When a length becomes safe for a request that has none now. */
   freeAtMs(request: FlexibleRequest): number {
-    return Math.min(...this.#candidates(request, this.#of(request)).map((count) => this.#safeAtMs(request, count)))
+    let freeAtMs = Number.POSITIVE_INFINITY
+    for (const { safeAtMs } of this.#candidates(request, this.#of(request))) freeAtMs = Math.min(freeAtMs, safeAtMs)
+    return freeAtMs
   }
 
   sent({ unitId, functionCode, count }: WireRequest, nowMs: number): void {
@@ -84,18 +93,16 @@ export class ReadLengths {
     if (silences % silencesToRefusal === 0) this.refused(request, nowMs)
   }
 
-  // Without a choice of lengths, waiting for the last one to rest would only slow the device down.
-  #safeAtMs(request: FlexibleRequest, count: number): number {
-    const shapes = this.#of(request)
-    const varies = this.#candidates(request, shapes).length >= rotation
-    const restedAt = varies ? (shapes.used.get(count) ?? Number.NEGATIVE_INFINITY) + this.#spacingMs : 0
-    return Math.max(restedAt, shapes.outstanding.get(count) ?? Number.NEGATIVE_INFINITY)
-  }
-
-  #candidates(request: FlexibleRequest, shapes: Shapes): number[] {
+  // The lengths that would do, and when each becomes safe. Without a choice of lengths, waiting for the last one to rest
+  // would only slow the device down.
+  *#candidates(request: FlexibleRequest, shapes: Shapes): Generator<{ count: number; safeAtMs: number }> {
     const widest = Math.min(request.maxCount ?? request.count, mostRegisters, 0x1_0000 - request.address)
     const most = shapes.exact.has(request.address) ? request.count : Math.max(widest, request.count)
-    return Array.from({ length: most - request.count + 1 }, (_, i) => request.count + i)
+    const varies = most - request.count + 1 >= rotation
+    for (let count = request.count; count <= most; count++) {
+      const restedAt = varies ? (shapes.used.get(count) ?? Number.NEGATIVE_INFINITY) + this.#spacingMs : 0
+      yield { count, safeAtMs: Math.max(restedAt, shapes.outstanding.get(count) ?? Number.NEGATIVE_INFINITY) }
+    }
   }
 
   #of({ unitId, functionCode }: Pick<WireRequest, 'unitId' | 'functionCode'>): Shapes {

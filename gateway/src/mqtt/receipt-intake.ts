@@ -11,6 +11,7 @@ import {
   type Receipt,
   WattError,
 } from '@wattline/protocol'
+import { makeOpensslVerifier } from '../identity/openssl-verifier.ts'
 import type { Store } from '../store/database.ts'
 import { keepLedgerKey, loadLedgerKey } from '../store/settings.ts'
 
@@ -26,6 +27,7 @@ export interface ReceiptIntakeParts {
 /** Takes receipts from the wire and checks them against the one ledger that is trusted (SPEC-74). */
 export class ReceiptIntake {
   readonly #parts: ReceiptIntakeParts
+  readonly #verifier = makeOpensslVerifier()
   #trusted: PublicKey | undefined
   #kept: boolean
 
@@ -48,7 +50,7 @@ export class ReceiptIntake {
         `receipt of ${payload.length} bytes, at most ${maxMessageLength} expected`,
       )
     }
-    const receipt = parseReceipt(bytesToAscii(payload) ?? '', this.#trusted)
+    const receipt = parseReceipt(bytesToAscii(payload) ?? '', this.#trusted, this.#verifier)
     const point = makePointId(parsed.gatewayId, parsed.meterId)
     if (receipt.point !== point || !this.#parts.points.includes(point)) {
       throw new WattError('receipt/invalid', `receipt for '${receipt.point}' on the topic of '${point}'`)

@@ -28,6 +28,13 @@ type Position = Pick<Place, 'epoch' | 'sequence'>
 
 const count = integerBetween(0, Number.MAX_SAFE_INTEGER)
 const recordShape = v.object({ epoch: count, sequence: count, taken_at: count, text: v.string() })
+const headShape = v.object({
+  point: v.string(),
+  epoch: count,
+  sequence: count,
+  acknowledged_epoch: count,
+  acknowledged_sequence: count,
+})
 const hashShape = v.object({ hash: v.string(), rejected: v.nullable(v.string()) })
 
 /**
@@ -63,9 +70,10 @@ export class Outbox {
   take(limit: number, points: readonly PointId[], room: (point: PointId) => number): readonly OutboxRecord[] {
     const first = this.#turn++ % Math.max(1, points.length)
     const share = Math.ceil(limit / Math.max(1, points.length))
-    const queues = [...points.slice(first), ...points.slice(0, first)].map((point) =>
-      this.#pending(point, Math.min(share, room(point))),
-    )
+    const unsent = this.#listUnsent()
+    const queues = [...points.slice(first), ...points.slice(0, first)]
+      .filter((point) => unsent.has(point))
+      .map((point) => this.#pending(point, Math.min(share, room(point))))
     const taken = Array.from({ length: share }, (_, at) => queues.flatMap((queue) => queue[at] ?? []))
       .flat()
       .slice(0, limit)
@@ -75,6 +83,20 @@ export class Outbox {
       this.#sent.set(point, places)
     }
     return taken
+  }
+
+  // One look at all heads: with hundreds of points, few have something new when one receipt or reading comes.
+  #listUnsent(): ReadonlySet<string> {
+    const unsent = new Set<string>()
+    const heads = this.#store
+      .sql('SELECT point, epoch, sequence, acknowledged_epoch, acknowledged_sequence FROM points')
+      .all()
+    for (const head of heads) {
+      const known = decodeWith(headShape, head, `${this.#store.path}: points`, 'storage/corrupt')
+      const acknowledged = { epoch: known.acknowledged_epoch, sequence: known.acknowledged_sequence }
+      if (isAfter(known, this.#sent.get(known.point as PointId)?.at(-1) ?? acknowledged)) unsent.add(known.point)
+    }
+    return unsent
   }
 
   #pending(point: PointId, limit: number): readonly OutboxRecord[] {
