@@ -35,7 +35,7 @@ test: install system ## everything: lint, build, unit, end to end
 demo: install ## the whole line against simulated devices; DURATION=20 REPORT=r.json ends by itself
 	@node device-sim/src/demo/main.ts $(if $(DURATION),--duration $(DURATION)) $(if $(REPORT),--report $(REPORT))
 
-bench: install system ## one JSON line per figure
+bench: build system ## one JSON line per figure
 	@npm run --silent bench
 
 vectors: install ## regenerate the golden vectors, fail on difference

@@ -21,7 +21,7 @@ export interface BenchLineOptions {
 /** Meters that are read once a second over Modbus TCP, and a ledger with its own broker. */
 export async function writeBenchLine(options: BenchLineOptions): Promise<BenchLine> {
   const { folder, metersPerBus, logLevel } = options
-  const [mqtt = 0, ...buses] = await freePorts(1 + Math.ceil(options.meters / metersPerBus))
+  const [mqtt = 0, web = 0, ...buses] = await freePorts(2 + Math.ceil(options.meters / metersPerBus))
   const meters = Array.from({ length: options.meters }, (_, at) => {
     const bus = Math.floor(at / metersPerBus)
     return { id: `m${at}`, unitId: 1 + (at % metersPerBus), bus: `lan-${bus}`, port: buses[bus] ?? 0 }
@@ -56,6 +56,7 @@ export async function writeBenchLine(options: BenchLineOptions): Promise<BenchLi
         intervalSeconds: 1,
       })),
       mqtt: { url: `mqtt://${host}:${mqtt}` },
+      web: { host, port: web },
     }),
     ledgerConfig: write('ledger.yaml', {
       ledger: { dataDir: './ledger', enrolment: 'open' },

@@ -1,4 +1,5 @@
-// Resident memory of a gateway that reads a hundred metering points each second and relays them to a ledger.
+// Resident memory of a gateway as it ships (`make build`) that reads a hundred metering points each second, relays them
+// to a ledger and serves its health over HTTP.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +20,7 @@ try {
   await programs[0]?.event('sim.started')
   programs.push(new Program('ledger', ['--config', line.ledgerConfig]))
   await programs[1]?.event('ledger.started')
-  const gateway = new Program('gateway', ['--config', line.gatewayConfig])
+  const gateway = new Program('gateway', ['--config', line.gatewayConfig], 'built')
   programs.push(gateway)
   await gateway.event('gateway.started')
   await sleep(settleMs)

@@ -13,8 +13,12 @@ const launchers = {
 } as const
 export type ProgramName = keyof typeof launchers
 
-function pathOf(name: ProgramName): string {
-  return fileURLToPath(new URL(`../../../${launchers[name]}`, import.meta.url))
+/** From the sources as they are, or as `make build` has bundled them for the board. */
+export type ProgramForm = 'source' | 'built'
+
+function pathOf(name: ProgramName, form: ProgramForm = 'source'): string {
+  const root = form === 'built' ? '../../../dist' : '../../..'
+  return fileURLToPath(new URL(`${root}/${launchers[name]}`, import.meta.url))
 }
 
 /** One line of a program's log. */
@@ -32,10 +36,10 @@ export class Program {
   readonly #waiting = new Set<() => void>()
   #stderr = ''
 
-  constructor(name: ProgramName, args: readonly string[]) {
+  constructor(name: ProgramName, args: readonly string[], form?: ProgramForm) {
     this.name = name
     // Detached: Ctrl-C on the terminal must reach the demo alone, which stops the others in their order.
-    this.#child = spawn(pathOf(name), args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    this.#child = spawn(pathOf(name, form), args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     this.#exited = once(this.#child, 'exit').then(([code]) => {
       this.#wake()
       return code as number | null
