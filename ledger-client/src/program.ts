@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { formatPublicKey, WattError } from '@wattline/protocol'
+import { formatPublicKey, type SignatureVerifier, WattError } from '@wattline/protocol'
 import { type Broker, ledgerClientId, startBroker } from './broker.ts'
 import type { ExternalConfig, LedgerConfig } from './config.ts'
 import { openLedger } from './engine.ts'
@@ -13,7 +13,6 @@ import { MqttIntake } from './mqtt/intake.ts'
 import { Receipts } from './receipts.ts'
 import { lockDataDir } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
-import { pickVerifier } from './verifiers/pick.ts'
 
 /** A running ledger. */
 export interface RunningLedger {
@@ -25,7 +24,11 @@ export interface RunningLedger {
 }
 
 /** Starts everything: storage first, then the broker, then whoever talks to it. */
-export async function startLedger(config: LedgerConfig, log: Logger): Promise<RunningLedger> {
+export async function startLedger(
+  config: LedgerConfig,
+  verifier: SignatureVerifier,
+  log: Logger,
+): Promise<RunningLedger> {
   const { dataDir, enrolment } = config.ledger
   // What was started is stopped in the opposite order, also when a later step fails.
   const started: (() => void | Promise<void>)[] = []
@@ -35,7 +38,6 @@ export async function startLedger(config: LedgerConfig, log: Logger): Promise<Ru
   try {
     const lock = lockDataDir(dataDir)
     started.push(() => lock.release())
-    const verifier = await pickVerifier(config.ledger.verifier)
     const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
