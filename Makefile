@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bi
 DURATION ?=
 REPORT ?=
 
-.PHONY: help install system build lint fmt test demo bench vectors soak clean
+.PHONY: help install system build lint fmt test demo bench schemas vectors soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ demo: install ## the whole line against simulated devices; DURATION=20 REPORT=r.
 
 bench: build system ## one JSON line per figure
 	@npm run --silent bench
+
+schemas: install ## the JSON Schema of each config file, from what the programs check
+	@npm run --silent schemas
 
 vectors: install ## regenerate the golden vectors, fail on difference
 	@npm run --silent vectors

@@ -111,7 +111,7 @@ const mqtt = v.strictObject({
 
 const listener = v.strictObject({ host, port: integerBetween(0, 65_535) })
 
-const shape = v.pipe(
+export const configShape = v.pipe(
   v.strictObject({
     version: v.literal(1),
     gateway: v.strictObject({
@@ -132,7 +132,7 @@ const shape = v.pipe(
   }),
 )
 
-type Shape = v.InferOutput<typeof shape>
+type Shape = v.InferOutput<typeof configShape>
 export type BusConfig = Shape['buses'][number]
 export type MeterConfig = Omit<Shape['meters'][number], 'fuse'> & { readonly maxPowerW: number }
 export type MqttConfig = NonNullable<Shape['mqtt']>
@@ -161,7 +161,7 @@ export function decodeConfig(text: string, file: string): GatewayConfig {
   if (document.errors.length > 0) {
     throw new WattError('config/unreadable', document.errors.map(({ message }) => `${file}: ${message}`).join('\n'))
   }
-  const checked = decodeWith(shape, document.toJS(), file, 'config/invalid')
+  const checked = decodeWith(configShape, document.toJS(), file, 'config/invalid')
   const absolute = (relative: string) => resolve(dirname(file), relative)
   return {
     ...checked,

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { WattError } from '@wattline/protocol'
 import test from 'ava'
-import { decodeConfig, formatConfig, loadConfig, shape } from './config.ts'
+import { decodeConfig, formatConfig, loadConfig } from './config.ts'
 
 // The example of the design, word for word.
 const example = `version: 1
@@ -99,31 +98,4 @@ test('an embedded broker with credentials may be reached from outside', (t) => {
 test('what is no YAML, or not there, says so', (t) => {
   t.regex(problems('a: [').join(), /no YAML/)
   t.is(t.throws(() => loadConfig('/nowhere/ledger.yaml'), { instanceOf: WattError })?.code, 'config/unreadable')
-})
-
-/** The keys that a valibot schema takes, as paths. */
-function keysOf(schema: unknown, path = ''): string[] {
-  const part = (name: string): unknown =>
-    typeof schema === 'object' && schema !== null ? Reflect.get(schema, name) : undefined
-  const entries = part('entries')
-  if (typeof entries === 'object' && entries !== null) {
-    return Object.entries(entries).flatMap(([key, value]) => [`${path}.${key}`, ...keysOf(value, `${path}.${key}`)])
-  }
-  return part('wrapped') === undefined ? [] : keysOf(part('wrapped'), path)
-}
-
-/** The keys that a JSON Schema takes, as paths. */
-function propertiesOf(schema: unknown, path = ''): string[] {
-  const properties: unknown =
-    typeof schema === 'object' && schema !== null ? Reflect.get(schema, 'properties') : undefined
-  if (typeof properties !== 'object' || properties === null) return []
-  return Object.entries(properties).flatMap(([key, value]) => [
-    `${path}.${key}`,
-    ...propertiesOf(value, `${path}.${key}`),
-  ])
-}
-
-test('the JSON Schema for editors knows the same keys', (t) => {
-  const published: unknown = JSON.parse(readFileSync(new URL('../ledger.schema.json', import.meta.url), 'utf8'))
-  t.deepEqual(propertiesOf(published).toSorted(), keysOf(shape).toSorted())
 })

@@ -101,7 +101,7 @@ const mqtt = v.pipe(
 type MqttShape = v.InferOutput<typeof mqtt>
 
 /** What a config file may hold. */
-export const shape = v.strictObject({
+export const configShape = v.strictObject({
   version: v.literal(1),
   ledger: v.strictObject({
     dataDir: text,
@@ -134,7 +134,7 @@ export function decodeConfig(yaml: string, path: string): LedgerConfig {
     const problem = cause instanceof Error ? cause.message : String(cause)
     throw new WattError('config/invalid', `${path}: no YAML: ${problem}`, { cause })
   }
-  const { ledger, mqtt: broker, ...rest } = decodeWith(shape, content, path, 'config/invalid')
+  const { ledger, mqtt: broker, ...rest } = decodeWith(configShape, content, path, 'config/invalid')
   const folder = dirname(resolve(path))
   return {
     version: 1,
