@@ -88,7 +88,9 @@ test('words that decode to an energy come back as the same words, for every type
 })
 
 test('a larger energy never decodes to a smaller register', (t) => {
-  const two = fc.tuple(fc.bigInt({ min: 0n, max: 2n ** 31n }), fc.bigInt({ min: 0n, max: 2n ** 31n }))
+  // What an int32 counts to; beyond it a counter starts again.
+  const counted = fc.bigInt({ min: 0n, max: 2n ** 31n - 1n })
+  const two = fc.tuple(counted, counted)
   const quantities = fc.tuple(
     fc.constantFrom<RegisterType>('float32', 'float64', 'uint64', 'acc32', 'int32'),
     anyOrder,
