@@ -16,6 +16,7 @@ export const configDefaults = {
   stopBits: 1,
   modbusTcpPort: 502,
   intervalSeconds: 60,
+  valuesIntervalSeconds: 60,
   /** 43 kW, the largest feed of a house and of an AC charger. */
   fuse: { amps: 63, phases: 3 },
   window: 300,
@@ -74,6 +75,11 @@ const meter = v.pipe(
     intervalSeconds: v.optional(
       v.pipe(v.number(), v.minValue(0.2), v.maxValue(86_400)),
       configDefaults.intervalSeconds,
+    ),
+    /** How often voltages, currents and the like are read; 0 for never. They are shown and checked, never signed. */
+    valuesIntervalSeconds: v.optional(
+      v.union([v.literal(0), v.pipe(v.number(), v.minValue(1), v.maxValue(86_400))], 'expected 0, or 1 to 86400'),
+      configDefaults.valuesIntervalSeconds,
     ),
     /** The meter of this gateway one level up, which also sees this one's energy. */
     behind: v.exactOptional(id),

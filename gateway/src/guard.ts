@@ -8,6 +8,7 @@ import {
   type Wh,
 } from '@wattline/protocol'
 import type { GuardHistory, Moment, Standstill } from './guard-history.ts'
+import type { OtherValues } from './modbus/other-values.ts'
 
 /** What one poll of a meter brought. */
 export type Observation =
@@ -19,6 +20,8 @@ export type Observation =
       readonly serial?: string
       /** Import positive, export negative; where the meter tells. */
       readonly powerW?: number
+      /** What was read beside the energy since the observation before; absent where nothing was. */
+      readonly values?: OtherValues
     }
   | { readonly kind: 'failed'; readonly moment: Moment; readonly code: ErrorCode }
 

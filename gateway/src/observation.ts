@@ -2,7 +2,7 @@ import type { Observation } from './guard.ts'
 import type { MeterSnapshot } from './modbus/poller.ts'
 
 /** Says of one poll what the guard wants to know. */
-export function toObservation({ takenAt, clockStatus, outcome }: MeterSnapshot, bootId: string): Observation {
+export function toObservation({ takenAt, clockStatus, outcome, values }: MeterSnapshot, bootId: string): Observation {
   // Taken when the poll is over, a little after the registers were read: the guard's margins are wider than that.
   // CLOCK_MONOTONIC: on Linux it counts from the machine's start, so that two runs of this program agree on it.
   const uptimeMs = Number(process.hrtime.bigint() / 1_000_000n)
@@ -15,5 +15,6 @@ export function toObservation({ takenAt, clockStatus, outcome }: MeterSnapshot, 
     energy: snapshot,
     ...(serial === undefined ? {} : { serial }),
     ...(powerW === undefined ? {} : { powerW }),
+    ...(values === undefined ? {} : { values }),
   }
 }

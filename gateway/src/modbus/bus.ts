@@ -30,7 +30,7 @@ export interface ReadRequest {
 export interface RegisterBus {
   /** How often the bus has connected: a change means that something else may hang on it now. */
   readonly connections: number
-  /** Throws `bus/timeout`, `bus/frame`, `bus/exception`, `bus/closed` or `port/missing`; never another request's answer. */
+  /** Throws `bus/timeout`, `bus/frame`, `bus/exception`, `bus/closed`, `port/missing` or `port/occupied`; never another request's answer. */
   read(request: ReadRequest): Promise<readonly number[]>
   /** Rejects everything that is pending and frees the port. */
   close(): Promise<void>

@@ -1,6 +1,7 @@
 import type { Clock, EnergyDirection, MeterProfile } from '@wattline/protocol'
 import type { RegisterBus } from './bus.ts'
 import { type MeterAnswer, MeterReader } from './meter-reader.ts'
+import type { OtherValues } from './other-values.ts'
 import type { Scheduler } from './scheduler.ts'
 
 export interface PolledMeter {
@@ -16,6 +17,8 @@ export interface PolledMeter {
 /** What one poll of one meter brought. */
 export interface MeterSnapshot extends MeterAnswer {
   readonly meterId: string
+  /** What was read beside the energy since the snapshot before. */
+  readonly values?: OtherValues
 }
 
 export interface PollerDeps {

@@ -1,3 +1,5 @@
+import type { WireCost } from './planner.ts'
+
 /** How a serial line sends characters. */
 export interface SerialFormat {
   readonly baudRate: number
@@ -30,6 +32,12 @@ export function silenceMs(format: SerialFormat): number {
 /** How long a read request and its answer occupy the line. */
 export function exchangeMs(format: SerialFormat, count: number): number {
   return (8 + shortestAnswer + 2 * count) * characterMs(format)
+}
+
+/** What a read costs on a line: request, the device's pause for thought, answer, and the silence behind it. */
+export function requestCost(format: SerialFormat, turnaroundMs: number): WireCost {
+  const gapsMs = Math.max(turnaroundMs, silenceMs(format)) + silenceMs(format)
+  return { requestMs: exchangeMs(format, 0) + gapsMs, registerMs: 2 * characterMs(format) }
 }
 
 /** Modbus over Serial Line V1.02 §2.5.1.2, appendix B. */
