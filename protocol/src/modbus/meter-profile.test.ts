@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
 import { parse } from 'yaml'
 import { WattError } from '../errors.ts'
-import { decodeMeterProfile, type MeterProfile } from './meter-profile.ts'
+import { decodeMeterProfile, fingerprintWords, fitsFingerprint, type MeterProfile } from './meter-profile.ts'
 import { equals, parseDecimal } from './rational.ts'
 import { decodeEnergy, decodeExact } from './registers.ts'
 import { planEnergySnapshot } from './snapshot.ts'
@@ -144,4 +144,34 @@ test('the roll-over may be written as a number or as a decimal string', (t) => {
   t.is(decodeMeterProfile({ ...sound(), rolloverWh: 1_000_000_000 }, 'p').rolloverWh, '1000000000')
   t.is(decodeMeterProfile({ ...sound(), rolloverWh: '1000000000' }, 'p').rolloverWh, '1000000000')
   t.regex(problemsOf({ ...sound(), rolloverWh: 0 }).join(), /rolloverWh: expected whole Wh above 0/)
+})
+
+test('a fingerprint fits word by word, or one word out of several', (t) => {
+  const { fingerprints } = decodeMeterProfile(
+    {
+      ...sound(),
+      fingerprints: [
+        { functionCode: 3, address: 0x8960, words: ['4232', '3320'], model: 'B23' },
+        { functionCode: 4, address: 0x000b, wordIn: ['0670', '0671'] },
+      ],
+    },
+    'p',
+  )
+  const [type, code] = fingerprints!
+  t.deepEqual([type!, code!].map(fingerprintWords), [2, 1])
+  t.true(fitsFingerprint([0x4232, 0x3320], type!))
+  t.false(fitsFingerprint([0x4232], type!))
+  t.true(fitsFingerprint([0x0671], code!))
+  t.false(fitsFingerprint([0x0672], code!))
+  t.false(fitsFingerprint([], code!))
+})
+
+test('a fingerprint says what stands there in one way, and SunSpec needs none', (t) => {
+  const place = { functionCode: 4, address: 0x000b }
+  const both = { ...place, words: ['0001'], wordIn: ['0001'] }
+  for (const bad of [place, both]) {
+    t.regex(problemsOf({ ...sound(), fingerprints: [bad] }).join(), /fingerprints\[0\]: expected exactly one of words/)
+  }
+  const sunspec = load('sunspec-meter-203.yaml') as object
+  t.regex(problemsOf({ ...sunspec, fingerprints: [{ ...place, words: ['0001'] }] }).join(), /told by its chain/)
 })

@@ -149,6 +149,22 @@ const vector = v.strictObject({
   source: v.exactOptional(v.string()),
 })
 
+const fingerprint = v.pipe(
+  v.strictObject({
+    functionCode,
+    /** Zero-based PDU address. */
+    address,
+    /** What the registers from there on hold, in every unit of the model. */
+    words: v.exactOptional(hexWords),
+    /** Or what the one register there holds, where the profile covers several models. */
+    wordIn: v.exactOptional(hexWords),
+    /** The models that this one stands for, where it is not all of the profile's. */
+    model: v.exactOptional(v.string()),
+    source: v.exactOptional(v.string()),
+  }),
+  v.check((f) => (f.words === undefined) !== (f.wordIn === undefined), 'expected exactly one of words, wordIn'),
+)
+
 const meterProfile = v.pipe(
   v.strictObject({
     version: v.literal(1),
@@ -157,10 +173,11 @@ const meterProfile = v.pipe(
     models: v.pipe(v.array(v.string()), v.minLength(1)),
     phases: v.picklist([1, 2, 3]),
     transports: v.pipe(v.array(v.picklist(['rtu', 'tcp'])), v.minLength(1)),
+    /** As it leaves the factory. Line settings that nobody confirmed are left out: then the commonest stand in. */
     defaults: v.strictObject({
-      baudRate: integerBetween(300, 921_600),
-      parity: v.picklist(['none', 'even', 'odd']),
-      stopBits: v.picklist([1, 2]),
+      baudRate: v.optional(integerBetween(300, 921_600), 9600),
+      parity: v.optional(v.picklist(['none', 'even', 'odd']), 'none'),
+      stopBits: v.optional(v.picklist([1, 2]), 1),
       unitId: integerBetween(1, 247),
     }),
     /** The most registers one request may ask for. */
@@ -171,6 +188,11 @@ const meterProfile = v.pipe(
     sunspec: v.exactOptional(v.strictObject({ model: integerBetween(1, 0xfffe), length: integerBetween(1, 0xfffe) })),
     quantities: v.pipe(v.array(quantity), v.minLength(1)),
     serial: v.exactOptional(serial),
+    /**
+     * Registers with a fixed content that tell this model from others: one that fits is enough. A profile with
+     * `sunspec` needs none, its chain of models names it; without any, only a plausible voltage speaks for a model.
+     */
+    fingerprints: v.exactOptional(v.pipe(v.array(fingerprint), v.minLength(1))),
     /** Where the energy registers start again at 0, in Wh. acc32 and acc64 tell it by their type and scale factor. */
     rolloverWh: v.exactOptional(wholeWh),
     notes: v.array(v.string()),
@@ -190,6 +212,8 @@ export type MeterProfile = v.InferOutput<typeof meterProfile>
 export type Quantity = MeterProfile['quantities'][number]
 /** The register or text that tells one meter from another of its model. */
 export type SerialRegister = NonNullable<MeterProfile['serial']>
+/** A register whose content tells this model from others. */
+export type Fingerprint = NonNullable<MeterProfile['fingerprints']>[number]
 /** One captured exchange: words in, value out. */
 export type ProfileVector = MeterProfile['vectors'][number]
 
@@ -217,6 +241,9 @@ function profileProblems(profile: MeterProfile): readonly string[] {
       ? ['rolloverWh: acc32 and acc64 roll over by their width and scale factor, a second number would contradict']
       : []),
     ...(profile.sunspec === undefined ? [] : outsideModel(profile, profile.sunspec.length)),
+    ...(profile.sunspec !== undefined && profile.fingerprints !== undefined
+      ? ['fingerprints: a SunSpec device is told by its chain of models']
+      : []),
   ]
 }
 
@@ -224,6 +251,18 @@ function outsideModel(profile: MeterProfile, length: number): readonly string[] 
   return profile.quantities
     .filter((q) => Math.max(q.address, q.scaleFactor ?? 0) >= length + 2)
     .map((q) => `quantities: ${nameOf(q)} stands outside the model, which ends at offset ${length + 1}`)
+}
+
+/** How many registers to read at a fingerprint's address. */
+export function fingerprintWords({ words }: Fingerprint): number {
+  return words?.length ?? 1
+}
+
+/** Whether what was read at a fingerprint's address is what this model has there. */
+export function fitsFingerprint(read: readonly number[], { words, wordIn }: Fingerprint): boolean {
+  const toWord = (hex: string) => Number.parseInt(hex, 16)
+  if (words === undefined) return wordIn?.some((hex) => toWord(hex) === read[0]) ?? false
+  return words.every((hex, i) => toWord(hex) === read[i])
 }
 
 /** Accepts a meter profile, or tells every problem with its path. */
