@@ -74,7 +74,7 @@ test("the gateway signs what a meter made with Debian's pymodbus counts, over TC
   t.teardown(() => gateway.stop())
   for (const { id } of meters) {
     await gateway.event(
-      ({ event, point, state }) => event === 'record.signed' && point === `gw-1/${id}` && state === 'ok',
+      ({ event, ...line }) => event === 'record.signed' && line['point'] === `gw-1/${id}` && line['state'] === 'ok',
     )
   }
   await gateway.stop()

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'wattline-torture-'))
 const say = (report: object) => process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
 process.stdout.write(`seed ${seed}, ${requests} requests\n`)
 try {
-  const options = { folder, lines: 32, seed, pace: 'shipped' } as const
+  const options = { folder, lines: 48, seed, pace: 'shipped' } as const
   const ours = await runTorture({ ...options, client: 'bus', requests })
   say({ client: 'bus', ...ours })
   const plain = await runTorture({ ...options, client: 'modbus-serial', requests: 2000 })

@@ -97,6 +97,9 @@ async function torturePlainClient(path: string, orders: Orders, at: number): Pro
   await new Promise<void>((resolve) => client.close(() => resolve()))
 }
 
+// Whoever gave the orders is gone.
+process.once('disconnect', () => process.exit())
+
 process.once('message', async (message) => {
   const orders = message as Orders
   process.once('message', () => {

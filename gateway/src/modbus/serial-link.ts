@@ -1,4 +1,6 @@
+import { read } from 'node:fs'
 import { access } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { WattError } from '@wattline/protocol'
 import { SerialPort } from 'serialport'
 import type { Connect, Link, LinkEvents } from './link.ts'
@@ -39,6 +41,7 @@ function openLink(port: SerialPort, path: string, events: LinkEvents): Link {
     void close(port)
     events.ended(new WattError('bus/closed', `serial port ${path} is gone`, { retryable: true, cause }))
   }
+  endAtHangUp(port)
   port.on('data', (bytes: Buffer) => {
     if (!over) events.bytes(bytes)
   })
@@ -54,6 +57,39 @@ function openLink(port: SerialPort, path: string, events: LinkEvents): Link {
       over = true
       return close(port)
     },
+  }
+}
+
+const readOnce = promisify(read)
+
+// A terminal that hung up reads as 0 bytes, at once and for ever. serialport would read on, at the cost of a whole core,
+// and report nothing until the next request. With VMIN 1, as it opens ports, 0 bytes mean nothing else.
+function endAtHangUp(port: SerialPort): void {
+  const binding = port.port
+  if (binding === undefined || !('poller' in binding)) return
+  const readable = () =>
+    new Promise<void>((resolve, reject) => {
+      binding.poller.once('readable', (error) => (error === null ? resolve() : reject(error)))
+    })
+  binding.read = async (buffer, offset, length) => {
+    for (;;) {
+      if (binding.fd === null) throw Object.assign(new Error('the port was closed'), { canceled: true })
+      const bytesRead = await tryRead(binding.fd, { buffer, offset, length })
+      if (bytesRead === 0) throw new Error('the terminal hung up')
+      if (bytesRead !== undefined) return { bytesRead, buffer }
+      await readable()
+    }
+  }
+}
+
+/** How many bytes were read, or undefined where there are none yet. */
+async function tryRead(fd: number, into: { buffer: Buffer; offset: number; length: number }) {
+  try {
+    return (await readOnce(fd, into.buffer, into.offset, into.length, null)).bytesRead
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EINTR'))
+      return undefined
+    throw error
   }
 }
 
