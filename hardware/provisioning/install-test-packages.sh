@@ -7,6 +7,7 @@ need socat socat
 need openssl openssl
 need systemd-notify systemd
 /usr/bin/python3 -c 'import cryptography' 2>/dev/null || missing="$missing python3-cryptography"
+/usr/bin/python3 -c 'import pymodbus.server, serial_asyncio' 2>/dev/null || missing="$missing python3-pymodbus python3-serial-asyncio"
 [ -z "$missing" ] && exit 0
 echo "installing Debian packages:$missing ..."
 as_root=

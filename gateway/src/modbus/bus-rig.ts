@@ -132,8 +132,8 @@ export class PtyLine {
     if (!isMainThread) throw new Error('serial tests need processes: run ava with workerThreads false')
     const ends = [this.path, this.#serverPath].map((path) => `pty,raw,echo=0,link=${path}`)
     this.#socat = spawn('socat', ends, { stdio: 'ignore' })
-    await exists(this.path)
-    await exists(this.#serverPath)
+    await appears(this.path)
+    await appears(this.#serverPath)
     const port = new SerialPort({ path: this.#serverPath, baudRate: 115_200, autoOpen: false, lock: false })
     await new Promise<void>((resolve, reject) => port.open((error) => (error ? reject(error) : resolve())))
     port.on('error', () => {})
@@ -152,7 +152,8 @@ export class PtyLine {
   }
 }
 
-async function exists(path: string): Promise<void> {
+/** Waits until a path is there. */
+export async function appears(path: string): Promise<void> {
   for (let tries = 0; tries < 500; tries++) {
     const found = await access(path).then(
       () => true,

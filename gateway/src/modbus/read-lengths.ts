@@ -93,12 +93,12 @@ export class ReadLengths {
     if (silences % silencesToRefusal === 0) this.refused(request, nowMs)
   }
 
-  // The lengths that would do, and when each becomes safe. Without a choice of lengths, waiting for the last one to rest
-  // would only slow the device down.
+  // The lengths that would do, and when each becomes safe. Who leaves no choice of lengths is not made to wait for the
+  // last one to rest; a device that refuses the choice must rest instead.
   *#candidates(request: FlexibleRequest, shapes: Shapes): Generator<{ count: number; safeAtMs: number }> {
     const widest = Math.min(request.maxCount ?? request.count, mostRegisters, 0x1_0000 - request.address)
     const most = shapes.exact.has(request.address) ? request.count : Math.max(widest, request.count)
-    const varies = most - request.count + 1 >= rotation
+    const varies = widest - request.count + 1 >= rotation
     for (let count = request.count; count <= most; count++) {
       const restedAt = varies ? (shapes.used.get(count) ?? Number.NEGATIVE_INFINITY) + this.#spacingMs : 0
       yield { count, safeAtMs: Math.max(restedAt, shapes.outstanding.get(count) ?? Number.NEGATIVE_INFINITY) }
