@@ -113,9 +113,9 @@ export class BlockReader {
 
   #ask({ functionCode, address, count }: Block): Promise<readonly number[]> {
     const { bus, unitId, maxRegisters, minGapMs } = this.#options
-    const { limit } = this.#learnt
+    const { limit, longestAnswered } = this.#learnt
     // Once the device has shown a limit of its own, it is not asked for more, not even to vary the length.
-    const maxCount = limit < roomyLimit(maxRegisters) ? limit : maxRegisters
+    const maxCount = limit < roomyLimit(maxRegisters) ? Math.max(longestAnswered, count) : maxRegisters
     return bus.read({ unitId, functionCode, address, count, maxCount, minGapMs, priority: 'last' })
   }
 
