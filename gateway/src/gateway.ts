@@ -3,6 +3,7 @@ import { makeAttestor } from './attest.ts'
 import type { GatewayConfig } from './config.ts'
 import { Health, type HealthReport } from './health.ts'
 import { loadCertificate } from './identity/certificate-file.ts'
+import { LatestValues } from './latest-values.ts'
 import { errorFields, type Log } from './log.ts'
 import { makeMetrics } from './metrics.ts'
 import { openBus, type RegisterBus } from './modbus/bus.ts'
@@ -50,6 +51,7 @@ export class Gateway {
   readonly #watch: ReadingWatch
   readonly #uplink: Uplink | undefined
   readonly #buses = new Map<string, RegisterBus>()
+  readonly #values = new LatestValues(() => performance.now())
   #poller: Poller | undefined
   #web: WebServer | undefined
   #pruning: NodeJS.Timeout | undefined
@@ -194,6 +196,10 @@ export class Gateway {
       clock: this.#parts.clock,
       scheduler: systemScheduler,
       onSnapshot: (snapshot) => this.#take(makeMeterId(snapshot.meterId), snapshot),
+      onValues: (meterId, values) => {
+        const { valuesIntervalSeconds = 0 } = meters.find(({ id }) => id === meterId) ?? {}
+        this.#values.take(meterId, values, valuesIntervalSeconds)
+      },
     })
   }
 
@@ -228,6 +234,7 @@ export class Gateway {
       outbox: this.#outbox,
       setups: this.#setups,
       profileOf: ({ meterId }: PointSetup) => profiles.get(meterId) ?? '',
+      valuesOf: ({ meterId }: PointSetup) => this.#values.of(meterId),
     }
     return {
       health: () => this.health(),
@@ -242,6 +249,7 @@ export class Gateway {
       metricsType: this.#metrics.contentType,
       metrics: () =>
         this.#metrics.format({
+          values: () => new Map(this.#setups.map((setup) => [setup.point, parts.valuesOf(setup)])),
           waiting: () => new Map(this.#setups.map(({ point }) => [point, this.#outbox.waiting(point)])),
           databaseBytes: () => usedBytes(store),
         }),

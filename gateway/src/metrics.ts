@@ -1,8 +1,11 @@
 import { type PointId, type ReadingState, readingStateNames } from '@wattline/protocol'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { OtherValues } from './modbus/other-values.ts'
 
 /** What can only be asked for when somebody looks. */
 export interface MetricSources {
+  /** What was read beside the energy, where it is fresh. */
+  values(): ReadonlyMap<PointId, OtherValues | undefined>
   waiting(): ReadonlyMap<PointId, number>
   databaseBytes(): number
 }
@@ -60,6 +63,12 @@ export function makeMetrics(): Metrics {
     labelNames: ['point'],
     registers,
   })
+  const values = new Gauge({
+    name: 'wattline_meter_value',
+    help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
+    labelNames: ['point', 'measurand', 'phase'],
+    registers,
+  })
   const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
   const known = new Set<PointId>()
@@ -75,6 +84,11 @@ export function makeMetrics(): Metrics {
     receipt: (latencyMs) => receipts.observe(latencyMs / 1000),
     busRead: (bus, outcome, elapsedMs) => busReads.observe({ bus, outcome }, elapsedMs / 1000),
     format: (sources) => {
+      values.reset()
+      for (const [point, latest] of sources.values()) {
+        for (const { measurand, phase = '', value } of latest?.list ?? [])
+          values.set({ point, measurand, phase }, value)
+      }
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
       databaseBytes.set(sources.databaseBytes())
       memory.set(process.memoryUsage.rss())

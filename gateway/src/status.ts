@@ -1,4 +1,5 @@
 import { directions, formatPublicKey, type ParsedOcmf, type PointId } from '@wattline/protocol'
+import type { OtherValues } from './modbus/other-values.ts'
 import { parseStoredText } from './record-text.ts'
 import type { PointSetup } from './setup.ts'
 import type { Store } from './store/database.ts'
@@ -15,6 +16,8 @@ export interface PointStatus {
   readonly state?: string
   readonly registers: { readonly importWh?: string; readonly exportWh?: string }
   readonly lastSigned?: { readonly epoch: number; readonly sequence: number; readonly takenAt: number }
+  /** What was read beside the energy, while it is fresh. */
+  readonly values?: OtherValues
   readonly waiting: number
   readonly receipt?: {
     readonly epoch: number
@@ -31,18 +34,21 @@ export interface StatusParts {
   readonly outbox: Outbox
   readonly setups: readonly PointSetup[]
   profileOf(setup: PointSetup): string
+  valuesOf(setup: PointSetup): OtherValues | undefined
 }
 
 /** Shows every metering point, from the database: what is not stored has not happened. */
 export function showPoints(parts: StatusParts): readonly PointStatus[] {
   return parts.setups.map((setup) => {
     const row = findPoint(parts.store, setup.point)
+    const values = parts.valuesOf(setup)
     const shown = {
       id: setup.meterId,
       point: setup.point,
       role: setup.role,
       profile: parts.profileOf(setup),
       registers: {},
+      ...(values === undefined ? {} : { values }),
       waiting: parts.outbox.waiting(setup.point),
       publicKeySpki: formatPublicKey(setup.signer.publicKey),
     }

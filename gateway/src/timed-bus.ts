@@ -18,6 +18,7 @@ export function timeBus(bus: RegisterBus, observe: (outcome: string, elapsedMs: 
         throw error
       }
     },
+    cost: (unitId) => bus.cost(unitId),
     close: () => bus.close(),
   }
 }

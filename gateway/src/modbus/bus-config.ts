@@ -4,7 +4,8 @@ import type { TimingOptions } from './device-timing.ts'
 import type { FramedPort } from './framed-port.ts'
 import type { Connect, Link } from './link.ts'
 import { MbapPort } from './mbap-port.ts'
-import { exchangeMs, type SerialFormat } from './rtu-framing.ts'
+import type { WireCost } from './planner.ts'
+import { exchangeMs, requestCost, type SerialFormat } from './rtu-framing.ts'
 import { RtuPort } from './rtu-port.ts'
 import type { Scheduler } from './scheduler.ts'
 import { type SerialAddress, serialConnector } from './serial-link.ts'
@@ -53,6 +54,8 @@ export interface Transport {
   readonly connect: (onEnd: (error: WattError) => void, abort: AbortSignal) => Promise<Connection>
   /** How long a read and its answer occupy the line. */
   readonly wireMs: (count: number) => number
+  /** What a read costs in all, of a device that thinks for so long. */
+  readonly cost: (latencyMs: number) => WireCost
   /** Whether a late answer can reach a later request. */
   readonly keepsLateAnswers: boolean
 }
@@ -61,6 +64,9 @@ type MakePort = (link: Link, end: (error: WattError) => void) => FramedPort
 
 // The speed behind a converter is not in the config; most meters leave the factory with this.
 const assumedFormat: SerialFormat = { baudRate: 9600, parity: 'none', stopBits: 1 }
+// On a network the request counts and the registers hardly do: two bytes at 10 Mbit/s.
+const shortestLatencyMs = 0.5
+const tcpRegisterMs = 0.002
 
 export function makeTransport(config: BusConfig, scheduler: Scheduler): Transport {
   const { id, serial, tcp, rtuOverTcp } = config
@@ -73,16 +79,19 @@ export function makeTransport(config: BusConfig, scheduler: Scheduler): Transpor
     (format: SerialFormat, reconnectAfterSilence: boolean): MakePort =>
     (link) =>
       new RtuPort({ link, format, scheduler, reconnectAfterSilence })
-  if (serial !== undefined) {
-    const connect = joined(serialConnector(serial), rtu(serial, false))
-    return { connect, wireMs: (count) => exchangeMs(serial, count), keepsLateAnswers: true }
-  }
+  const onLine = (connect: Transport['connect'], format: SerialFormat): Transport => ({
+    connect,
+    wireMs: (count) => exchangeMs(format, count),
+    cost: (latencyMs) => requestCost(format, latencyMs),
+    keepsLateAnswers: true,
+  })
+  if (serial !== undefined) return onLine(joined(serialConnector(serial), rtu(serial, false)), serial)
   if (rtuOverTcp !== undefined) {
-    const connect = joined(socketConnector(rtuOverTcp), rtu(assumedFormat, true))
-    return { connect, wireMs: (count) => exchangeMs(assumedFormat, count), keepsLateAnswers: true }
+    return onLine(joined(socketConnector(rtuOverTcp), rtu(assumedFormat, true)), assumedFormat)
   }
   const connect = joined(socketConnector(tcp as SocketAddress), mbap())
-  return { connect, wireMs: () => 0, keepsLateAnswers: false }
+  const cost = (latencyMs: number) => ({ requestMs: Math.max(latencyMs, shortestLatencyMs), registerMs: tcpRegisterMs })
+  return { connect, wireMs: () => 0, cost, keepsLateAnswers: false }
 }
 
 function mbap(): MakePort {

@@ -3,6 +3,7 @@ import { type BusConfig, type BusTuning, defaultTuning, makeTransport, type Tran
 import { isGivenUp, isLengthRefusal, isSilence } from './bus-errors.ts'
 import type { Connection, WireRequest } from './connection.ts'
 import { DeviceTiming } from './device-timing.ts'
+import type { WireCost } from './planner.ts'
 import { mostRegisters, ReadLengths } from './read-lengths.ts'
 import { Reconnector } from './reconnector.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -22,6 +23,8 @@ export interface ReadRequest {
   readonly maxCount?: number
   /** How long this device wants to be left alone after its last answer. */
   readonly minGapMs?: number
+  /** What goes before the others when several wait, and what only when nobody else does. In the middle when absent. */
+  readonly priority?: 'first' | 'last'
   /** Overrides the device's adaptive timeout, for probing. */
   readonly timeoutMs?: number
 }
@@ -32,6 +35,8 @@ export interface RegisterBus {
   readonly connections: number
   /** Throws `bus/timeout`, `bus/frame`, `bus/exception`, `bus/closed`, `port/missing` or `port/occupied`; never another request's answer. */
   read(request: ReadRequest): Promise<readonly number[]>
+  /** What reading a device costs on the wire, as far as it is known: the planner's measure. */
+  cost(unitId: number): WireCost
   /** Rejects everything that is pending and frees the port. */
   close(): Promise<void>
 }
@@ -102,10 +107,14 @@ class QueuedBus implements RegisterBus {
     const refusal = this.#refuse(request)
     if (refusal !== undefined) throw refusal
     return await new Promise((resolve, reject) => {
-      this.#queue.push({ request, resolve, reject })
+      this.#enqueue({ request, resolve, reject })
       this.#wake()
       if (!this.#isServing) void this.#serveAll()
     })
+  }
+
+  cost(unitId: number): WireCost {
+    return this.#transport.cost(this.#timing.latencyMs(unitId))
   }
 
   async close(): Promise<void> {
@@ -157,6 +166,11 @@ class QueuedBus implements RegisterBus {
       return { job, wire: { unitId, functionCode, address, count } }
     }
     return undefined
+  }
+
+  #enqueue(job: Job): void {
+    const at = this.#queue.findIndex(({ request }) => rankOf(request) > rankOf(job.request))
+    this.#queue.splice(at < 0 ? this.#queue.length : at, 0, job)
   }
 
   #readyAtMs({ unitId, minGapMs = 0 }: ReadRequest): number {
@@ -211,7 +225,8 @@ class QueuedBus implements RegisterBus {
   #asksAgain({ job, wire }: ReadyJob, failure: WattError): boolean {
     if (this.#isClosed || wire.count === job.request.count || !isLengthRefusal(failure)) return false
     this.#lengths.refused(job.request, this.#scheduler.now())
-    this.#queue.unshift(job)
+    const at = this.#queue.findIndex(({ request }) => rankOf(request) >= rankOf(job.request))
+    this.#queue.splice(at < 0 ? this.#queue.length : at, 0, job)
     return true
   }
 
@@ -240,6 +255,10 @@ class QueuedBus implements RegisterBus {
     }
     if (reconnect) await this.#reconnector.renew(failure)
   }
+}
+
+function rankOf({ priority }: ReadRequest): number {
+  return priority === 'first' ? 0 : priority === 'last' ? 2 : 1
 }
 
 function toWattError(error: unknown): WattError {

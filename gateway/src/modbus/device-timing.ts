@@ -39,6 +39,11 @@ export class DeviceTiming {
     return Math.min(base * patience, longestTimeoutMs)
   }
 
+  /** How long the device usually thinks, as far as that is known. */
+  latencyMs(unitId: number): number {
+    return this.#devices.get(unitId)?.filteredMs ?? 0
+  }
+
   answered(unitId: number, latencyMs: number): void {
     const device = this.#device(unitId)
     const known = device.filteredMs ?? latencyMs

@@ -1,5 +1,6 @@
 import { WattError } from '@wattline/protocol'
 import type { ReadRequest, RegisterBus } from './bus.ts'
+import type { WireCost } from './planner.ts'
 
 /** The register at an address, or undefined where the device has none. */
 export type ReadWord = (request: ReadRequest, address: number) => number | undefined
@@ -28,6 +29,10 @@ export class FakeBus implements RegisterBus {
       if (word === undefined) throw new WattError('bus/exception', `${where}: exception 2 (illegal data address)`)
       return word
     })
+  }
+
+  cost(): WireCost {
+    return { requestMs: 20, registerMs: 2 }
   }
 
   async close(): Promise<void> {

@@ -2,8 +2,6 @@ import {
   type Clock,
   type ClockStatus,
   decodeEnergySnapshot,
-  decodeQuantity,
-  decodeScaleFactor,
   decodeSerial,
   type EnergyDirection,
   type EnergySnapshot,
@@ -15,15 +13,18 @@ import {
   planEnergySnapshot,
   type Quantity,
   type Registers,
-  registerShapes,
   type SerialRegister,
   type SunSpecModel,
   type Timestamp,
   WattError,
 } from '@wattline/protocol'
-import type { RegisterBus } from './bus.ts'
+import { BlockReader } from './block-reader.ts'
+import type { ReadRequest, RegisterBus } from './bus.ts'
+import type { OtherValue, OtherValues } from './other-values.ts'
+import type { Span } from './planner.ts'
 import type { Scheduler } from './scheduler.ts'
 import { SideRead } from './side-read.ts'
+import { decodeItem, toItem } from './value-item.ts'
 
 /** What a meter answered. Whatever could not be read is absent, never repeated from before. */
 export interface MeterValues {
@@ -75,18 +76,20 @@ export class MeterReader {
   readonly #directions: readonly EnergyDirection[]
   readonly #power: SideRead<number> | undefined
   readonly #serial: SideRead<string> | undefined
+  readonly #blocks: BlockReader
   readonly #models = new Map<number, SunSpecModel>()
   #connections = 0
   #serialDueMs = Number.NEGATIVE_INFINITY
 
   constructor(options: MeterReaderOptions) {
     this.#options = options
-    const { profile, scheduler } = options
+    const { profile, scheduler, bus, unitId } = options
     this.#directions = options.directions ?? listDirections(profile)
     // Tells a profile that cannot serve these directions at the start, not at the first poll.
     planEnergySnapshot(profile, this.#directions)
     const power = profile.quantities.find((q) => q.measurand === 'Power.Active.Import' && q.phase === undefined)
-    const { serial } = profile
+    const { serial, maxRegisters, minGapMs = 0 } = profile
+    this.#blocks = new BlockReader({ bus, unitId, maxRegisters, minGapMs, scheduler })
     this.#power = power && new SideRead(scheduler, () => this.#readPower(power))
     this.#serial = serial && new SideRead(scheduler, () => this.#readSerial(serial))
   }
@@ -107,6 +110,31 @@ export class MeterReader {
     return { takenAt, clockStatus, outcome }
   }
 
+  /** Reads what the meter has beside the totals; undefined where nothing came. The bus serves everything else before. */
+  async readValues(): Promise<OtherValues | undefined> {
+    this.#noticeReconnect()
+    const base = await this.#tryBaseAddress()
+    if (base === undefined) return undefined
+    const others = this.#options.profile.quantities.filter((quantity) => !isEnergyTotal(quantity))
+    const outcomes = await this.#blocks.read(others.map((quantity) => toItem(quantity, base)))
+    const takenAt = this.#options.clock.now()
+    const list = [...outcomes].flatMap(([item, outcome]): OtherValue[] => {
+      const value = outcome.ok ? tryDecode(() => decodeItem(item, outcome.words)) : undefined
+      const { measurand, phase } = item.quantity
+      return value === undefined ? [] : [{ measurand, ...(phase === undefined ? {} : { phase }), value }]
+    })
+    return list.length === 0 ? undefined : { takenAt, list }
+  }
+
+  async #tryBaseAddress(): Promise<number | undefined> {
+    try {
+      return await this.#baseAddress(this.#options.profile.sunspec?.model, 'last')
+    } catch (error) {
+      if (!(error instanceof WattError)) throw error
+      return undefined // the poll of the energy meets the same, and tells it
+    }
+  }
+
   // Whoever plugs a bus in again may have plugged in another meter.
   #noticeReconnect(): void {
     const { connections } = this.#options.bus
@@ -115,6 +143,7 @@ export class MeterReader {
     this.#distrust()
     this.#power?.reset()
     this.#serial?.reset()
+    this.#blocks.reset()
   }
 
   #distrust(): void {
@@ -134,8 +163,8 @@ export class MeterReader {
 
   async #readEnergy(): Promise<MeterValues> {
     const { profile } = this.#options
-    const plan = planEnergySnapshot(profile, this.#directions, await this.#baseAddress(profile.sunspec?.model))
-    const words = await this.#readWords(plan.functionCode, plan.address, plan.count)
+    const plan = planEnergySnapshot(profile, this.#directions, await this.#baseAddress(profile.sunspec?.model, 'first'))
+    const words = await this.#readWords(plan, 'first')
     const snapshot = decodeParts(plan, words)
     const registers = Object.entries(snapshot)
     return {
@@ -148,20 +177,16 @@ export class MeterReader {
   }
 
   async #readPower(power: Quantity): Promise<number> {
-    const base = await this.#baseAddress(this.#options.profile.sunspec?.model)
-    const end = power.address + registerShapes[power.type].words
-    const start = Math.min(power.address, power.scaleFactor ?? power.address)
-    const count = Math.max(end, (power.scaleFactor ?? 0) + 1) - start
-    const words = await this.#readWords(power.functionCode, base + start, count)
-    const factor = power.scaleFactor === undefined ? 0 : decodeScaleFactor(words[power.scaleFactor - start], power)
-    return decodeQuantity(words.slice(power.address - start), power, factor)
+    const item = toItem(power, await this.#baseAddress(this.#options.profile.sunspec?.model))
+    return decodeItem(item, await this.#readWords(item))
   }
 
   async #readSerial(serial: SerialRegister): Promise<string> {
     const ownModel = serial.type === 'string' ? serial.sunspecModel : undefined
     const base = await this.#baseAddress(ownModel ?? this.#options.profile.sunspec?.model)
     const count = serial.type === 'string' ? serial.words : 2
-    return decodeSerial(await this.#readWords(serial.functionCode, base + serial.address, count), serial)
+    const { functionCode, address } = serial
+    return decodeSerial(await this.#readWords({ functionCode, address: base + address, count }), serial)
   }
 
   async #trySerial(): Promise<string | undefined> {
@@ -179,11 +204,13 @@ export class MeterReader {
     return value
   }
 
-  async #baseAddress(model: number | undefined): Promise<number> {
+  async #baseAddress(model: number | undefined, priority?: ReadRequest['priority']): Promise<number> {
     if (model === undefined) return 0
     const known = this.#models.get(model)
     if (known !== undefined) return known.address
-    const found = await findSunSpecModel((...place) => this.#readWords(...place), model)
+    const read = (functionCode: 3 | 4, address: number, count: number) =>
+      this.#readWords({ functionCode, address, count }, priority)
+    const found = await findSunSpecModel(read, model)
     this.#checkLength(found)
     this.#models.set(model, found)
     return found.address
@@ -197,10 +224,20 @@ export class MeterReader {
     throw new WattError('reading/not-implemented', message)
   }
 
-  #readWords(functionCode: 3 | 4, address: number, count: number): Promise<readonly number[]> {
+  #readWords({ functionCode, address, count }: Span, priority?: ReadRequest['priority']): Promise<readonly number[]> {
     const { bus, unitId, profile } = this.#options
     const { maxRegisters: maxCount, minGapMs = 0 } = profile
-    return bus.read({ unitId, functionCode, address, count, maxCount, minGapMs })
+    const order = priority === undefined ? {} : { priority }
+    return bus.read({ unitId, functionCode, address, count, maxCount, minGapMs, ...order })
+  }
+}
+
+function tryDecode(decode: () => number): number | undefined {
+  try {
+    return decode()
+  } catch (error) {
+    if (!(error instanceof WattError)) throw error
+    return undefined // not implemented, or out of range: absent
   }
 }
 

@@ -95,7 +95,15 @@ test('a reading holds both registers from one request, their exact words, the po
   t.is(values.powerW, 1500)
   t.is(values.serial, '4711')
   t.is(snapshots[0]?.clockStatus, 'S')
-  t.deepEqual(bus.requests[0], { unitId: 1, functionCode: 4, address: 0x48, count: 4, maxCount: 80, minGapMs: 0 })
+  t.deepEqual(bus.requests[0], {
+    unitId: 1,
+    functionCode: 4,
+    address: 0x48,
+    count: 4,
+    maxCount: 80,
+    minGapMs: 0,
+    priority: 'first',
+  })
   t.is(bus.requests.filter(isEnergy).length, 1)
 })
 

@@ -6,8 +6,8 @@ export interface FlexibleRequest extends WireRequest {
 }
 
 interface Shapes {
-  /** Lengths in the order of their last use, with its moment. */
-  readonly used: Map<number, number>
+  /** Lengths in the order of their last use. */
+  readonly used: Map<number, { readonly atMs: number; readonly address: number }>
   /** Lengths of requests that were given up, and until when their answers may still come. */
   readonly outstanding: Map<number, number>
   /** Addresses where the device refuses longer reads, and until when that is believed. */
@@ -62,10 +62,10 @@ export class ReadLengths {
     return freeAtMs
   }
 
-  sent({ unitId, functionCode, count }: WireRequest, nowMs: number): void {
+  sent({ unitId, functionCode, address, count }: WireRequest, nowMs: number): void {
     const { used } = this.#of({ unitId, functionCode })
     used.delete(count)
-    used.set(count, nowMs)
+    used.set(count, { atMs: nowMs, address })
   }
 
   answered(request: FlexibleRequest, sent: WireRequest): void {
@@ -94,13 +94,16 @@ export class ReadLengths {
   }
 
   // The lengths that would do, and when each becomes safe. Who leaves no choice of lengths is not made to wait for the
-  // last one to rest; a device that refuses the choice must rest instead.
+  // last one to rest, unless it was used for other registers, whose answer, come twice, would be believed; a device that
+  // refuses the choice must rest.
   *#candidates(request: FlexibleRequest, shapes: Shapes): Generator<{ count: number; safeAtMs: number }> {
     const widest = Math.min(request.maxCount ?? request.count, mostRegisters, 0x1_0000 - request.address)
     const most = shapes.exact.has(request.address) ? request.count : Math.max(widest, request.count)
     const varies = widest - request.count + 1 >= rotation
     for (let count = request.count; count <= most; count++) {
-      const restedAt = varies ? (shapes.used.get(count) ?? Number.NEGATIVE_INFINITY) + this.#spacingMs : 0
+      const last = shapes.used.get(count)
+      const rests = varies || (request.maxCount !== undefined && last?.address !== request.address)
+      const restedAt = rests ? (last?.atMs ?? Number.NEGATIVE_INFINITY) + this.#spacingMs : 0
       yield { count, safeAtMs: Math.max(restedAt, shapes.outstanding.get(count) ?? Number.NEGATIVE_INFINITY) }
     }
   }

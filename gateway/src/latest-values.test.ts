@@ -1,0 +1,15 @@
+import type { Timestamp } from '@wattline/protocol'
+import test from 'ava'
+import { LatestValues } from './latest-values.ts'
+
+test('values are shown until two rounds have brought nothing new', (t) => {
+  const time = { now: 0 }
+  const latest = new LatestValues(() => time.now)
+  const values = { takenAt: 1 as Timestamp, list: [{ measurand: 'Frequency', value: 50 }] } as const
+  latest.take('roof', values, 60)
+  t.is(latest.of('house'), undefined)
+  time.now = 149_000
+  t.is(latest.of('roof'), values)
+  time.now = 150_000
+  t.is(latest.of('roof'), undefined)
+})
