@@ -35,9 +35,9 @@ test('promise 1: what is sound adds up to last minus first, whatever came in bet
         // The ledger's own rule, with nothing but what the record says.
         const claim = stepBase(base, { ...recordOf(seen), state, registers }, { maxPowerW: 54_338 })
         t.not(claim.kind, 'refused', 'what the guard lets pass, the ledger books')
+        base = claim.base
         if (claim.kind !== 'counted') continue
         first ??= registers.import
-        base = claim.base
         counted += claim.energy.import
       }
       t.is(counted, (base?.registers.import ?? 0n) - (first ?? 0n))

@@ -1,7 +1,10 @@
+import { join } from 'node:path'
 import { formatHello, formatPublicKey, type PointId, parseOcmfText, signRecord } from '@wattline/protocol'
 import test from 'ava'
-import { Device, fastVerifier, openRig, quarantined, testSigner } from '../test/rig.ts'
+import Sqlite from 'better-sqlite3'
+import { Device, fastVerifier, openRig, quarantined, startMs, tempDir, testSigner } from '../test/rig.ts'
 import { auditLedger } from './audit/audit.ts'
+import { databaseFile } from './store/database.ts'
 
 test('SPEC-80: the first register mints nothing, later ones mint the difference, frames as well as texts', (t) => {
   const { engine } = openRig(t)
@@ -62,6 +65,46 @@ test('SPEC-85: consumption beyond the WATT at hand is a shortfall, and nothing c
     amounts.map(({ account, amount }) => `${account} ${amount}`),
     ['burned:gw-1/house 100', 'grid:alice -70', 'minted:gw-1/roof -30', 'owner:alice 0'],
   )
+})
+
+test('SPEC-81: a clock that was a year ahead and is put right costs one interval, not a year', (t) => {
+  const dataDir = tempDir(t)
+  const first = openRig(t, { dataDir })
+  const roof = new Device({ meter: 'roof', role: 'producer', maxPowerW: 43_000 })
+  const year = 365 * 24 * 3_600_000
+  first.engine.ingest([
+    roof.certificateMessage(),
+    roof.read({ export: 1000n }),
+    roof.read({ export: 1600n }, { takenAt: startMs + year }),
+    roof.read({ export: 2200n }, { takenAt: startMs + 120_000 }),
+  ])
+  t.is(first.engine.registry.get(roof.id)?.mintedWh, 600n, 'nobody can tell what passed in this interval')
+  first.engine.close()
+  // What is remembered of the clock outlives the program, and the audit comes to the same.
+  const second = openRig(t, { dataDir })
+  t.true(auditLedger(second.engine.db, fastVerifier).ok)
+  second.engine.ingest([roof.read({ export: 2300n }), roof.read({ export: 2400n })])
+  t.is(second.engine.registry.get(roof.id)?.mintedWh, 1400n, 'last less first')
+  t.deepEqual(auditLedger(second.engine.db, fastVerifier).faults, [])
+})
+
+test('a ledger of the version before goes on with what its records say of the clock', (t) => {
+  const { engine, dataDir } = openRig(t)
+  const roof = new Device({ meter: 'roof', role: 'producer' })
+  engine.ingest([
+    roof.certificateMessage(),
+    roof.read({ export: 1000n }),
+    roof.read({ export: 1600n }, { change: { clockStatus: 'U' } }),
+    roof.read({}, { state: 'no-answer' }),
+  ])
+  engine.close()
+  const old = new Sqlite(join(dataDir, databaseFile))
+  for (const column of ['base_clock', 'base_since']) old.exec(`ALTER TABLE point DROP COLUMN ${column}`)
+  old.pragma('user_version = 1')
+  old.close()
+  const again = openRig(t, { dataDir })
+  t.like(again.engine.registry.get(roof.id)?.base, { registers: { export: 1600n }, clockStatus: 'U' })
+  t.deepEqual(auditLedger(again.engine.db, fastVerifier).faults, [])
 })
 
 test('SPEC-82: a replay books nothing and is answered', (t) => {

@@ -30,14 +30,14 @@ export function countRecord(base: Base | undefined, record: OcmfRecord, terms: T
   const registers = pickRegisters(record.registers, roleDirections[role])
   const rules = { maxPowerW, ...(rolloverWh === undefined ? {} : { rolloverWh }) }
   const step = stepBase(base, { ...record, registers }, rules)
-  if (step.kind === 'kept') return { outcome: 'kept', base, energy: noEnergy }
-  if (step.kind === 'refused') return { outcome: step.code, message: step.message, base, energy: noEnergy }
+  if (step.kind === 'kept') return { outcome: 'kept', base: step.base, energy: noEnergy }
+  if (step.kind === 'refused') return { outcome: step.code, message: step.message, base: step.base, energy: noEnergy }
   if (base === undefined || readingStates[record.state].energy === 'base') {
     return { outcome: 'base', base: step.base, energy: step.energy }
   }
   // A register that is absent this time keeps its old base: the difference counts when it is there again.
-  const merged = { registers: { ...base.registers, ...registers }, takenAt: record.takenAt }
-  return { outcome: 'counted', base: merged, energy: step.energy }
+  const merged = { ...base.registers, ...registers }
+  return { outcome: 'counted', base: { ...step.base, registers: merged }, energy: step.energy }
 }
 
 function pickRegisters(registers: Registers, directions: readonly (keyof Registers)[]): Registers {

@@ -1,6 +1,7 @@
 import {
   type Base,
   type Certificate,
+  clockStatuses,
   fromHex,
   type GatewayId,
   type PointId,
@@ -104,6 +105,8 @@ interface PointRow {
   hash: string
   head_at: bigint
   base_at: bigint | null
+  base_clock: string | null
+  base_since: bigint | null
   base_import_wh: bigint | null
   base_export_wh: bigint | null
   net_wh: bigint
@@ -128,6 +131,8 @@ type Progress = [
   hash: string,
   headAt: number,
   baseAt: number | null,
+  baseClock: string | null,
+  baseSince: number | null,
   baseImportWh: bigint | null,
   baseExportWh: bigint | null,
   netWh: bigint,
@@ -152,8 +157,8 @@ export class Registry {
     this.#readPoints = db.prepareWide('SELECT * FROM point ORDER BY id')
     this.#readKeys = db.prepare('SELECT * FROM point_key ORDER BY id')
     this.#writeProgress = db.prepare(
-      `UPDATE point SET records = ?, epoch = ?, sequence = ?, hash = ?, head_at = ?, base_at = ?, base_import_wh = ?,
-       base_export_wh = ?, net_wh = ?, booked_wh = ?, minted_wh = ?, burned_wh = ?, carried_wh = ? WHERE id = ?`,
+      `UPDATE point SET records = ?, epoch = ?, sequence = ?, hash = ?, head_at = ?, base_at = ?, base_clock = ?,
+       base_since = ?, base_import_wh = ?, base_export_wh = ?, net_wh = ?, booked_wh = ?, minted_wh = ?, burned_wh = ?, carried_wh = ? WHERE id = ?`,
     )
     db.onStale(() => this.forget())
     db.onCommit(() => this.#flush())
@@ -263,7 +268,12 @@ function toBase(row: PointRow): Base | undefined {
     ...(row.base_import_wh === null ? {} : { import: row.base_import_wh }),
     ...(row.base_export_wh === null ? {} : { export: row.base_export_wh }),
   }
-  return { registers, takenAt: Number(row.base_at) as Timestamp } // was a Timestamp when it was written
+  return {
+    registers,
+    takenAt: Number(row.base_at) as Timestamp, // was a Timestamp when it was written
+    clockStatus: clockStatuses.find((known) => known === row.base_clock) ?? 'U',
+    ...(row.base_since === null ? {} : { since: Number(row.base_since) as Timestamp }),
+  }
 }
 
 function toProgress({ head, base, ...point }: Point): Progress {
@@ -274,6 +284,8 @@ function toProgress({ head, base, ...point }: Point): Progress {
     head?.hash ?? '',
     head?.takenAt ?? 0,
     base?.takenAt ?? null,
+    base?.clockStatus ?? null,
+    base?.since ?? null,
     base?.registers.import ?? null,
     base?.registers.export ?? null,
     point.netWh,

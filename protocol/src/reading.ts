@@ -8,7 +8,7 @@ export type Direction = 'import' | 'export'
 export type Registers = Readonly<Partial<Record<Direction, Wh>>>
 
 /** OCMF table 10, the values that Wattline uses. */
-export type MeterStatus = 'G' | 'T' | 'D' | 'F' | 'M' | 'O' | 'X' | 'E'
+export type MeterStatus = 'G' | 'T' | 'D' | 'F' | 'M' | 'O' | 'X' | 'E' | 'I'
 
 /**
  * What may be done with the energy of a reading.
@@ -39,6 +39,9 @@ export const readingStates = {
   'implausible-jump': { status: 'O', errorFlags: 'E', energy: 'doubtful' },
   'meter-swapped': { status: 'X', errorFlags: 'E', energy: 'doubtful' },
   frozen: { status: 'E', errorFlags: 'E', energy: 'doubtful' },
+  'implausible-grid': { status: 'I', errorFlags: 'E', energy: 'doubtful' },
+  // The meter is well, and what it shows is true to a step: only the check of the energy has to wait.
+  'too-coarse': { status: 'G', errorFlags: 'E', energy: 'doubtful' },
 } as const satisfies Record<string, StateRow>
 
 /** The named state of one reading. */

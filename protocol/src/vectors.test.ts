@@ -9,6 +9,7 @@ import {
   parseOcmfText,
   parsePublicKey,
   parseReceipt,
+  readingStateNames,
   verifyRange,
   verifyRecord,
 } from './index.ts'
@@ -33,12 +34,15 @@ test('golden vectors: the certificate and the records are one chain', (t) => {
 
 test('golden vectors: every frame rebuilds to its text', (t) => {
   const { base: baseHash, frames } = read('frames')
-  const base = parseOcmfText(records.find(({ hash }) => hash === baseHash)!.text)
-  t.true(frames.length >= 9)
-  for (const { frame, text } of frames) {
-    const { previousHash } = parseOcmfText(text).record
+  const states = new Set<string>()
+  for (const { base: own, frame, text } of frames) {
+    const base = parseOcmfText(records.find(({ hash }) => hash === (own ?? baseHash))!.text)
+    const { previousHash, state } = parseOcmfText(text).record
     t.is(decodeFrame(fromHex(frame)!, { base, previousHash }), text)
+    states.add(state)
   }
+  const told = ['ok', ...states].toSorted()
+  t.deepEqual(told, [...readingStateNames].toSorted(), 'the first base is ok, and every other state has a frame')
 })
 
 for (const { what, text, verdict } of read('verdicts').records) {

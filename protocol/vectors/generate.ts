@@ -12,6 +12,7 @@ import {
   makeMeterId,
   makePointId,
   type OcmfRecord,
+  type ParsedOcmf,
   parseOcmfText,
   readingStateNames,
   readingStates,
@@ -44,7 +45,10 @@ function sign(record: OcmfRecord): SignedRecord {
   return signed
 }
 
-/** One record in each state, then one with both registers in a new epoch: a chain. */
+/** The states that the first chain begins with; those that came later stand at its end, as vectors are append-only. */
+const firstStates = readingStateNames.indexOf('frozen') + 1
+
+/** One record in each of the first states, then one with both registers in a new epoch and what came later: a chain. */
 function makeRecords(): SignedRecord[] {
   const records: SignedRecord[] = []
   let previousHash = certificate.hash
@@ -53,7 +57,7 @@ function makeRecords(): SignedRecord[] {
     records.push(signed)
     previousHash = signed.hash
   }
-  readingStateNames.forEach((state, i) => {
+  readingStateNames.slice(0, firstStates).forEach((state, i) => {
     add(i + 1, { state, ...(readingStates[state].energy === 'absent' ? { registers: {} } : {}) })
   })
   const next = records.length + 1
@@ -65,6 +69,9 @@ function makeRecords(): SignedRecord[] {
     mark: 'B',
     registers: { import: 8n },
     user: { assigned: true, level: 'HEARSAY', flags: ['RFID_PLAIN', 'OCPP_AUTH'], type: 'ISO14443', id: '04A1B2C3' },
+  })
+  readingStateNames.slice(firstStates).forEach((state, i) => {
+    add(next + 2 + i, { epoch: firstEpoch + 5, state, registers: { import: 9n, export: 123_456_790n } })
   })
   return records
 }
@@ -93,18 +100,27 @@ function makeVerdicts(good: SignedRecord): { what: string; text: string; verdict
   ]
 }
 
+/** Every record after the base that a frame can carry. */
+function makeFrames(records: readonly SignedRecord[], base: ParsedOcmf): { frame: string; text: string }[] {
+  return records.flatMap(({ text }) => {
+    const frame = encodeFrame(text, base)
+    return frame === undefined ? [] : [{ frame: toUpperHex(frame), text }]
+  })
+}
+
 function makeVectors(): Record<string, unknown> {
   const records = makeRecords()
   const base = parseOcmfText(records[0]?.text ?? '')
+  const second = parseOcmfText(records[firstStates]?.text ?? '')
   return {
     'certificate.json': { key, text: certificate.text, hash: certificate.hash },
     'records.json': { key, records: records.map(({ text, hash }) => ({ text, hash })) },
     'frames.json': {
       base: base.hash,
-      frames: records.slice(1).flatMap(({ text }) => {
-        const frame = encodeFrame(text, base)
-        return frame === undefined ? [] : [{ frame: toUpperHex(frame), text }]
-      }),
+      frames: [
+        ...makeFrames(records, base),
+        ...makeFrames(records, second).map((each) => ({ base: second.hash, ...each })),
+      ],
     },
     'verdicts.json': { key, records: records[0] === undefined ? [] : makeVerdicts(records[0]) },
     'receipt.json': {

@@ -297,5 +297,7 @@ function checkSums({ point, base, ...sums }: Walk): void {
 
 function formatBase(base: Base | undefined): string {
   if (base === undefined) return 'none'
-  return `import ${base.registers.import ?? '-'}, export ${base.registers.export ?? '-'} at ${base.takenAt}`
+  const { registers, takenAt, clockStatus, since } = base
+  const put = since === undefined ? '' : `, since ${since}`
+  return `import ${registers.import ?? '-'}, export ${registers.export ?? '-'} at ${takenAt} ${clockStatus}${put}`
 }

@@ -156,4 +156,13 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE balance (account TEXT PRIMARY KEY, amount INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- SPEC-81: the state of the clock that the base was read by, and the earliest time that was told later.
+  ALTER TABLE point ADD COLUMN base_clock TEXT;
+  ALTER TABLE point ADD COLUMN base_since INTEGER;
+  UPDATE point SET base_clock = (
+    SELECT substr(text, instr(text, '+0000 ') + 6, 1) FROM record
+    WHERE record.point = point.id AND outcome IN ('counted', 'base') ORDER BY epoch DESC, sequence DESC LIMIT 1
+  );
+  `,
 ]
