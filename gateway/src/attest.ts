@@ -38,6 +38,8 @@ export interface AttestedRecord {
   readonly epoch: number
   readonly sequence: number
   readonly state: ReadingState
+  /** For people: the figures that a doubt follows from. */
+  readonly reason?: string
   readonly takenAt: number
 }
 
@@ -120,9 +122,7 @@ function toCertificateFacts(gatewayId: GatewayId, setup: PointSetup, seen: Obser
 function attestOne(parts: AttestorParts, prepared: PreparedPoint, seen: Observation): AttestedRecord {
   const { store } = parts
   const row = findPoint(store, prepared.setup.point) ?? addPoint(parts, prepared)
-  const { state, registers, history } = judge(row.history, seen, rulesOf(prepared.certificate), {
-    accepted: row.rebase,
-  })
+  const { state, reason, registers, history } = judge(row.history, seen, rulesOf(prepared), { accepted: row.rebase })
   const record: OcmfRecord = {
     template: {
       gatewayModel,
@@ -156,7 +156,8 @@ function attestOne(parts: AttestorParts, prepared: PreparedPoint, seen: Observat
   })
   updateHistory(store, row.number, history, row.rebase && state !== 're-based')
   const { epoch, sequence, takenAt } = record
-  return { meterId: prepared.setup.meterId, point: prepared.setup.point, epoch, sequence, state, takenAt }
+  const { meterId, point } = prepared.setup
+  return { meterId, point, epoch, sequence, state, ...(reason === undefined ? {} : { reason }), takenAt }
 }
 
 function addPoint({ store, epochs }: AttestorParts, { setup, certificate }: PreparedPoint): PointRow {
@@ -171,8 +172,10 @@ function addPoint({ store, epochs }: AttestorParts, { setup, certificate }: Prep
 }
 
 // The ledger judges by what is enrolled, and that is the certificate, not what the configuration says today.
-function rulesOf({ maxPowerW, rolloverWh }: Certificate): GuardRules {
-  return { maxPowerW, ...(rolloverWh === undefined ? {} : { rolloverWh }) }
+function rulesOf({ certificate, setup }: PreparedPoint): GuardRules {
+  const { maxPowerW, rolloverWh } = certificate
+  const { grid } = setup
+  return { maxPowerW, ...(rolloverWh === undefined ? {} : { rolloverWh }), ...(grid === undefined ? {} : { grid }) }
 }
 
 function insertRecord(store: Store, row: PointRow, record: OcmfRecord, { hash, text }: SignedRecord): void {

@@ -186,3 +186,17 @@ test('files are found from the folder of the configuration', (t) => {
   t.is(mqtt?.passwordFile, '/etc/wattline/pw')
   t.deepEqual(mqtt?.tls, { caFile: '/etc/wattline/ca.pem', keyFile: '/abs/key.pem' })
 })
+
+test('a grid of another kind is told as ranges, the lower end first', (t) => {
+  const withGrid = (grid: object) =>
+    variant((config) => {
+      const [meter] = config['meters'] as object[]
+      config['meters'] = [{ ...meter, grid }]
+    })
+  const { meters } = decodeConfig(withGrid({ voltageV: [250, 305] }), '/etc/gateway.yaml')
+  t.deepEqual(meters[0]?.grid, { voltageV: [250, 305] })
+  t.deepEqual(problemsOf(withGrid({ voltageV: [300, 250], frequencyHz: [50] })), [
+    'meters[0].grid.voltageV: expected [from, to], the lower one first',
+    'meters[0].grid.frequencyHz[1]: Invalid type: Expected number but received undefined',
+  ])
+})

@@ -31,6 +31,10 @@ const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
 const host = v.pipe(v.string(), v.nonEmpty('expected a host name or address'))
 const port = integerBetween(1, 65_535)
 const socket = v.strictObject({ host, port: v.optional(port, configDefaults.modbusTcpPort) })
+const range = v.pipe(
+  v.strictTuple([v.pipe(v.number(), v.minValue(0)), v.pipe(v.number(), v.maxValue(1_000_000))]),
+  v.check(([low, high]) => low < high, 'expected [from, to], the lower one first'),
+)
 const spki = v.pipe(
   v.string(),
   v.check((text) => {
@@ -89,6 +93,8 @@ const meter = v.pipe(
     /** The most that can flow here, in watts. Given straight, or as the fuse in front of the point. */
     maxPowerW: v.exactOptional(integerBetween(1, 1_000_000_000)),
     fuse: v.exactOptional(v.strictObject({ amps: integerBetween(1, 100_000), phases: v.picklist([1, 3]) })),
+    /** What voltage (phase to neutral) and frequency may be here, where the grid is none of the usual ones. */
+    grid: v.exactOptional(v.strictObject({ voltageV: v.exactOptional(range), frequencyHz: v.exactOptional(range) })),
   }),
   v.check((value) => value.maxPowerW === undefined || value.fuse === undefined, 'expected maxPowerW or fuse, not both'),
 )

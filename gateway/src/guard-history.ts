@@ -5,6 +5,7 @@ import {
   integerBetween,
   makeTimestamp,
   type Registers,
+  type Since,
   type Timestamp,
   WattError,
 } from '@wattline/protocol'
@@ -18,6 +19,9 @@ export interface Moment {
   readonly bootId: string
   readonly uptimeMs: number
 }
+
+/** When the base was read; and the earliest time that was told later, where a clock was put back (SPEC-81). */
+export type BaseMoment = Moment & Pick<Since, 'since'>
 
 /** How long a register has stood still, and what it must have missed. */
 export interface Standstill {
@@ -34,10 +38,12 @@ export interface GuardHistory {
   /** The serial number of the meter that stands in its place; empty while none does. */
   readonly foreignSerial: string
   /** The last sound reading. */
-  readonly base?: { readonly registers: Registers; readonly moment: Moment }
+  readonly base?: { readonly registers: Registers; readonly moment: BaseMoment }
   /** The lowest registers that were a jump since the base. */
   readonly floors: Registers
   readonly standstill?: Standstill
+  /** Why what the meter shows of the grid cannot be; absent while it can. */
+  readonly oddGrid?: string
 }
 
 /** What is remembered before the first reading. */
@@ -49,16 +55,19 @@ const wh = v.pipe(
   v.transform((text) => BigInt(text)),
 )
 const registers = v.strictObject({ import: v.exactOptional(wh), export: v.exactOptional(wh) })
-const moment = v.strictObject({
-  takenAt: v.pipe(integerBetween(0, Number.MAX_SAFE_INTEGER), v.transform(makeTimestamp)),
+const time = v.pipe(integerBetween(0, Number.MAX_SAFE_INTEGER), v.transform(makeTimestamp))
+const momentEntries = {
+  takenAt: time,
   clockStatus: v.picklist(clockStatuses),
   bootId: v.string(),
   uptimeMs: v.number(),
-})
+}
+const moment = v.strictObject(momentEntries)
+const baseMoment = v.strictObject({ ...momentEntries, since: v.exactOptional(time) })
 const shape = v.strictObject({
   serial: v.string(),
   foreignSerial: v.string(),
-  base: v.exactOptional(v.strictObject({ registers, moment })),
+  base: v.exactOptional(v.strictObject({ registers, moment: baseMoment })),
   floors: registers,
   standstill: v.exactOptional(
     v.strictObject({
@@ -68,6 +77,7 @@ const shape = v.strictObject({
       missedWh: v.strictObject({ import: v.number(), export: v.number() }),
     }),
   ),
+  oddGrid: v.exactOptional(v.string()),
 })
 
 /** Writes a history as the JSON that the database keeps; watt-hours as decimal texts. */

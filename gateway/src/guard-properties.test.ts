@@ -1,9 +1,9 @@
 import { stepBase } from '@wattline/protocol'
 import test from 'ava'
 import fc from 'fast-check'
-import { observe, run, type Step } from '../test/guard-rig.ts'
+import { observe, rules, run, type Step } from '../test/guard-rig.ts'
 import { judge, type Observation } from './guard.ts'
-import { noHistory } from './guard-history.ts'
+import { formatHistory, noHistory, parseHistory } from './guard-history.ts'
 
 /** Registers as meters and disturbances make them: mostly rising, sometimes anything. */
 const walks = fc.array(
@@ -96,6 +96,34 @@ test('a meter that only rises within its fuse is always sound', (t) => {
         { maxPowerW: 54_338 },
       )
       t.true(states.every((state) => state === 'ok'))
+    }),
+  )
+})
+
+test('promise 1: however the clock is set, the ledger comes to last minus first once it has run on for a while', (t) => {
+  const sets = fc.record({ minutes: fc.integer({ min: 1, max: 40 }), by: fc.integer({ min: -9_000, max: 9_000 }) })
+  fc.assert(
+    fc.property(fc.array(sets, { maxLength: 10 }), (walk) => {
+      let history = noHistory
+      let base: Parameters<typeof stepBase>[0]
+      let [counted, at, clockOffBy] = [0n, 0, 0]
+      const poll = () => {
+        at++
+        const seen = observe({ at, wh: 1_000 + 500 * at, clockOffBy })
+        const { state, registers, history: next } = judge(history, seen, rules, { accepted: false })
+        t.is(state, 'ok', 'uptime knows better')
+        history = parseHistory(formatHistory(next), 'test')
+        const claim = stepBase(base, { ...recordOf(seen), state, registers }, rules)
+        base = claim.base
+        if (claim.kind === 'counted') counted += claim.energy.import
+      }
+      for (const { minutes, by } of walk) {
+        for (let n = 0; n < minutes; n++) poll()
+        clockOffBy += by
+      }
+      for (let n = 0; n < 60; n++) poll()
+      t.is(base?.registers.import, BigInt(1_000 + 500 * at), 'it does not stick')
+      t.is(counted, BigInt(500 * (at - 1)))
     }),
   )
 })

@@ -3,6 +3,8 @@ import { observe, rules, run, type Step } from '../test/guard-rig.ts'
 import { judge, type Observation } from './guard.ts'
 import { noHistory, parseHistory } from './guard-history.ts'
 
+const never = { accepted: false }
+
 const table: Record<string, { steps: readonly Step[]; states: readonly string[] }> = {
   'a first reading is sound, and so is a rising register': {
     steps: [
@@ -228,6 +230,126 @@ const table: Record<string, { steps: readonly Step[]; states: readonly string[] 
     ],
     states: ['ok', 'implausible-jump', 'implausible-jump', 'ok'],
   },
+  'a base in a future that never was heals although the machine is started again and again': {
+    steps: [
+      { at: 0, wh: 5_000, clock: 'U', clockOffBy: 1_000_000 },
+      { at: 10, wh: 8_000, boot: 'b', uptime: 1 },
+      { at: 12, wh: 8_200, boot: 'c', uptime: 1 },
+      { at: 14, wh: 8_400, boot: 'd', uptime: 1 },
+      { at: 16, wh: 8_600, boot: 'e', uptime: 1 },
+    ],
+    states: ['ok', 'implausible-jump', 'implausible-jump', 'ok', 'ok'],
+  },
+  'a synchronised base is not doubted by a clock that is not, so that a jump stays one': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, code: 'bus/timeout', boot: 'b', uptime: 1, clock: 'U', clockOffBy: -10_000_000 },
+      { at: 2, wh: 500_000, boot: 'b', uptime: 2 },
+    ],
+    states: ['ok', 'no-answer', 'implausible-jump'],
+  },
+  'a register that rolls over in a gap of days is followed through it': {
+    steps: [
+      { at: 0, wh: 950_000 },
+      { at: 3 * 1440, wh: 60_000, boot: 'b', uptime: 1 },
+    ],
+    states: ['ok', 'roll-over'],
+  },
+  'a gap by a clock that nobody vouches for proves no roll-over, until somebody does': {
+    steps: [
+      { at: 0, wh: 950_000 },
+      { at: 2, wh: 60_000, boot: 'b', uptime: 1, clock: 'U', clockOffBy: 1_000_000 },
+      { at: 3, wh: 60_010, boot: 'b', uptime: 2 },
+    ],
+    states: ['ok', 'register-decreased', 'register-decreased'],
+  },
+  'a serial number that is garbage once is a swap once': {
+    steps: [
+      { at: 0, wh: 5_000, serial: 'A' },
+      { at: 1, wh: 5_010, serial: '0A' },
+      { at: 2, wh: 5_020, serial: 'A' },
+      { at: 3, wh: 5_030 },
+    ],
+    states: ['ok', 'meter-swapped', 'ok', 'ok'],
+  },
+  'without a serial number a swap shows by its register': {
+    steps: [
+      { at: 0, wh: 5_000 },
+      { at: 1, wh: 20 },
+      { at: 2, wh: 30, accepted: true },
+      { at: 3, wh: 40 },
+    ],
+    states: ['ok', 'register-decreased', 're-based', 'ok'],
+  },
+  'a voltage that no grid has is a doubt until there is one that a grid has, with or without values in between': {
+    steps: [
+      { at: 0, wh: 5_000, volts: [230, 229, 231], hz: 50 },
+      { at: 1, wh: 5_010, volts: [63, 0, 7], hz: 50 },
+      { at: 2, wh: 5_020 },
+      { at: 3, code: 'bus/timeout' },
+      { at: 4, wh: 5_030 },
+      { at: 5, wh: 5_040, volts: [230, 229, 231], hz: 50 },
+    ],
+    states: ['ok', 'implausible-grid', 'implausible-grid', 'no-answer', 'implausible-grid', 'ok'],
+  },
+  'a frequency that no grid has is one too': {
+    steps: [
+      { at: 0, wh: 5_000, volts: [230], hz: 0.1 },
+      { at: 1, wh: 5_010, volts: [230], hz: 44.9 },
+      { at: 2, wh: 5_020, volts: [230], hz: 65.1 },
+      { at: 3, wh: 5_030, volts: [230], hz: 60 },
+    ],
+    states: ['implausible-grid', 'implausible-grid', 'implausible-grid', 'ok'],
+  },
+  'of a map that shows no grid nothing is learned, and nothing accepted': {
+    steps: [
+      { at: 0, wh: 5_000, serial: 'A', volts: [230] },
+      { at: 1, wh: 77, serial: 'B', volts: [1e9], accepted: true },
+      { at: 2, wh: 900_000, serial: 'C' },
+      { at: 3, wh: 5_100, serial: 'A', volts: [230] },
+      { at: 4, wh: 5_200 },
+    ],
+    states: ['ok', 'implausible-grid', 'implausible-grid', 'ok', 'ok'],
+  },
+  'a grid that goes dead is no doubt, a map that was never more than zeros is one': {
+    steps: [
+      { at: 0, wh: 5_000, volts: [0, 0, 0], hz: 0 },
+      { at: 1, wh: 5_000, volts: [230, 231, 229], hz: 50 },
+      { at: 2, wh: 5_000, volts: [0, 3, 0], hz: 0 },
+      { at: 3, wh: 5_000 },
+    ],
+    states: ['implausible-grid', 'ok', 'ok', 'ok'],
+  },
+  'a step that is coarser than the fuse and the interval is a doubt until it can have been counted': {
+    steps: [
+      { at: 0, wh: 5_000_000, stepWh: 2_000 },
+      { at: 1, wh: 5_000_000, stepWh: 2_000 },
+      { at: 2, wh: 5_002_000, stepWh: 2_000 },
+      { at: 3, wh: 5_002_000, stepWh: 2_000 },
+      { at: 4, wh: 5_002_000, stepWh: 2_000 },
+    ],
+    states: ['ok', 'ok', 'too-coarse', 'too-coarse', 'ok'],
+  },
+  'a coarse register that rises by more than its step and the fuse is a jump': {
+    steps: [
+      { at: 0, wh: 5_000_000, stepWh: 2_000 },
+      { at: 1, wh: 5_004_000, stepWh: 2_000 },
+      { at: 100, wh: 5_004_000, stepWh: 2_000 },
+    ],
+    states: ['ok', 'implausible-jump', 'implausible-jump'],
+  },
+  'steps of 100 Wh are never too coarse': {
+    steps: [
+      { at: 0, wh: 5_000, stepWh: 100 },
+      { at: 0.001, wh: 5_100, stepWh: 100 },
+      { at: 0.002, wh: 5_300, stepWh: 100 },
+    ],
+    states: ['ok', 'ok', 'implausible-jump'],
+  },
+  'a coarse register that stands still while less than its steps flows is not frozen': {
+    steps: Array.from({ length: 60 }, (_, at) => ({ at, wh: 5_000, stepWh: 1_000, powerW: 3_000 })),
+    states: Array.from({ length: 60 }, () => 'ok'),
+  },
 }
 
 for (const [title, { steps, states }] of Object.entries(table)) {
@@ -246,6 +368,55 @@ test('a coarse register is frozen only after thirty of its own steps', (t) => {
     return judged.state
   })
   t.deepEqual(states, ['ok', 'ok', 'ok', 'ok', 'ok', 'ok', 'frozen', 'frozen'])
+})
+
+test('every doubt tells its figures', (t) => {
+  const reasons = (steps: readonly Step[]) => {
+    let history = noHistory
+    return steps.map((step) => {
+      const judged = judge(history, observe(step), rules, { accepted: false })
+      history = judged.history
+      return judged.reason
+    })
+  }
+  t.deepEqual(
+    reasons([
+      { at: 0, wh: 5_000, serial: 'A' },
+      { at: 1, wh: 4_000 },
+      { at: 2, wh: 400_000 },
+      { at: 3, wh: 400_001 },
+      { at: 4, wh: 10_000, stepWh: 2_000 },
+      { at: 5, wh: 5_000, serial: 'B' },
+      { at: 6, wh: 5_000, serial: 'A', volts: [230, 400] },
+      { at: 7, wh: 5_000, serial: 'A', volts: [230, 230], hz: 500 },
+    ]),
+    [
+      undefined,
+      'import 4000 Wh, 5000 Wh before',
+      'import 400000 Wh, 5000 Wh before, at most 1911 more can have flowed',
+      'import 400001 Wh, 5000 Wh before, a jump since 400000',
+      'import 10000 Wh, 5000 Wh before, at most 3722 more can have flowed and the register counts in steps of 2000 Wh',
+      'serial number B, A before',
+      'L2 400 V, expected 90 to 150 or 180 to 270 V',
+      '500 Hz, expected 45 to 65 Hz',
+    ],
+  )
+  const stuck = [0, 1, 2].map((at) => ({ at, wh: 5_000, powerW: 6_000 }))
+  t.is(reasons(stuck).at(-1), 'import stands at 5000 Wh, about 200 Wh have flowed')
+})
+
+test('a grid of another kind is told by the configuration, and without limits nothing is said of it', (t) => {
+  const steps = [{ at: 0, wh: 5_000, volts: [277, 278, 0], hz: 60 }]
+  t.deepEqual(run(steps), ['implausible-grid'])
+  t.deepEqual(run(steps, { ...rules, grid: { voltageV: [[250, 305]], frequencyHz: [59, 61] } }), ['ok'])
+  const { maxPowerW } = rules
+  const doubted = judge(
+    { ...noHistory, oddGrid: 'odd' },
+    observe({ at: 0, wh: 5_000, volts: [1] }),
+    { maxPowerW },
+    never,
+  )
+  t.is(doubted.state, 'ok')
 })
 
 test('without a known width nothing rolls over', (t) => {

@@ -3,46 +3,49 @@ import {
   directions,
   type EnergySnapshot,
   type ErrorCode,
+  noticeTime,
   type ReadingState,
   type Registers,
-  type Wh,
 } from '@wattline/protocol'
+import { type CompareRules, compare } from './guard-compare.ts'
+import { type GridLimits, judgeGrid } from './guard-grid.ts'
 import type { GuardHistory, Moment, Standstill } from './guard-history.ts'
 import type { OtherValues } from './modbus/other-values.ts'
 
 /** What one poll of a meter brought. */
-export type Observation =
-  | {
-      readonly kind: 'read'
-      readonly moment: Moment
-      readonly energy: EnergySnapshot
-      /** Where it was read this time. */
-      readonly serial?: string
-      /** Import positive, export negative; where the meter tells. */
-      readonly powerW?: number
-      /** What was read beside the energy since the observation before; absent where nothing was. */
-      readonly values?: OtherValues
-    }
-  | { readonly kind: 'failed'; readonly moment: Moment; readonly code: ErrorCode }
+export type Observation = Reading | { readonly kind: 'failed'; readonly moment: Moment; readonly code: ErrorCode }
 
-/** What is enrolled of a metering point. The ledger applies the same numbers, so what passes here counts there. */
-export interface GuardRules {
-  readonly maxPowerW: number
-  readonly rolloverWh?: Wh
+/** A poll that brought registers. */
+export interface Reading {
+  readonly kind: 'read'
+  readonly moment: Moment
+  readonly energy: EnergySnapshot
+  /** Where it was read this time. */
+  readonly serial?: string
+  /** Import positive, export negative; where the meter tells. */
+  readonly powerW?: number
+  /** What was read beside the energy since the observation before; absent where nothing was. */
+  readonly values?: OtherValues
+}
+
+/**
+ * What the guard goes by. The fuse and the width are what is enrolled: the ledger applies the same numbers, so what
+ * passes here counts there. The grid is what the configuration says; without it nothing is said of the grid.
+ */
+export interface GuardRules extends CompareRules {
+  readonly grid?: GridLimits
 }
 
 /** What may be signed of an observation, and what to remember of it. */
 export interface Judgement {
   readonly state: ReadingState
+  /** For people: the figures that a doubt follows from. */
+  readonly reason?: string
   readonly registers: Registers
   readonly history: GuardHistory
 }
 
-/** SPEC-81: what two clocks and a coarse register may disagree by. */
-const toleranceWh = 100n
 const msPerHour = 3_600_000
-/** A roll-over leaves from the last tenth of a register and arrives in the first: anything else is a reset. */
-const rolloverShare = 10n
 /** Meters start to count at about 10 W; below this, standing still is no sign of anything. */
 const flowingW = 50
 /** Between two readings further apart than this, the power in between is anybody's guess. */
@@ -56,26 +59,58 @@ const missedWh = 100
  * `accepted` says that the installer has accepted whatever meter and register there is now.
  */
 export function judge(
-  history: GuardHistory,
+  before: GuardHistory,
   seen: Observation,
   rules: GuardRules,
   { accepted }: { readonly accepted: boolean },
 ): Judgement {
+  const history = noticeClock(before, seen.moment)
   if (seen.kind === 'failed') return { state: toFailedState(seen.code), registers: {}, history }
   const registers = toRegisters(seen.energy)
   // Without it the base would lose the register, and with it whatever passes until it comes back.
   const missing = directions.some((one) => history.base?.registers[one] !== undefined && registers[one] === undefined)
   if (missing && !accepted) return { state: 'read-error', registers: {}, history }
+  // Before everything else that the meter says: of a wrong map nothing may be learned, nor accepted.
+  const { oddGrid, ...cleared } = stepGrid(history, seen, rules.grid)
+  if (oddGrid !== undefined) {
+    return { state: 'implausible-grid', reason: oddGrid, registers, history: { ...cleared, oddGrid } }
+  }
   if (accepted)
-    return { state: 're-based', registers, history: startAnew(history, seen.serial, registers, seen.moment) }
-  const named = bindSerial(history, seen.serial)
-  if (named.foreignSerial !== '') return { state: 'meter-swapped', registers, history: named }
-  const standstill = stepStandstill(named.standstill, registers, seen)
-  const { state, floors } = compare(named, registers, seen.moment, rules)
-  const watched = { ...named, standstill }
-  if (state !== 'ok' && state !== 'roll-over') return { state, registers, history: { ...watched, floors } }
-  if (isFrozen(standstill, seen.energy)) return { state: 'frozen', registers, history: watched }
+    return { state: 're-based', registers, history: startAnew(cleared, seen.serial, registers, seen.moment) }
+  return judgeRegisters(bindSerial(cleared, seen.serial), registers, seen, rules)
+}
+
+function judgeRegisters(history: GuardHistory, registers: Registers, seen: Reading, rules: GuardRules): Judgement {
+  const { serial, foreignSerial } = history
+  if (foreignSerial !== '') {
+    return { state: 'meter-swapped', reason: `serial number ${foreignSerial}, ${serial} before`, registers, history }
+  }
+  const standstill = stepStandstill(history.standstill, registers, seen)
+  const resolutionWh = toResolutions(seen.energy)
+  const { state, floors, ...told } = compare(history, { registers, resolutionWh, moment: seen.moment }, rules)
+  const watched = { ...history, standstill }
+  if (state !== 'ok' && state !== 'roll-over') return { state, ...told, registers, history: { ...watched, floors } }
+  const frozen = findFrozen(standstill, seen.energy)
+  if (frozen !== undefined) return { state: 'frozen', reason: frozen, registers, history: watched }
   return { state, registers, history: { ...watched, floors: {}, base: { registers, moment: seen.moment } } }
+}
+
+// Every record tells the time, whatever else it says.
+function noticeClock(history: GuardHistory, moment: Moment): GuardHistory {
+  const { base } = history
+  return base === undefined ? history : { ...history, base: { ...base, moment: noticeTime(base.moment, moment) } }
+}
+
+// The values come more seldom than the registers: a doubt stays until they are there and sound. A grid that is dead is
+// no doubt where it was seen alive before, as an inverter's at night; a map that shows nothing but zeros was not.
+function stepGrid(history: GuardHistory, { values }: Reading, limits: GridLimits | undefined): GuardHistory {
+  const { oddGrid, ...cleared } = history
+  if (limits === undefined) return cleared
+  const verdict = values === undefined ? { kind: 'untold' as const } : judgeGrid(values, limits)
+  if (verdict.kind === 'sound') return cleared
+  if (verdict.kind === 'odd') return { ...history, oddGrid: verdict.reason }
+  if (verdict.kind === 'dead' && history.base === undefined) return { ...history, oddGrid: 'no voltage on any phase' }
+  return history
 }
 
 function toFailedState(code: ErrorCode): ReadingState {
@@ -90,6 +125,10 @@ function toRegisters(energy: EnergySnapshot): Registers {
       return register === undefined ? [] : [[direction, register.registerWh]]
     }),
   )
+}
+
+function toResolutions(energy: EnergySnapshot): Readonly<Partial<Record<Direction, number>>> {
+  return Object.fromEntries(Object.entries(energy).map(([direction, { resolutionWh }]) => [direction, resolutionWh]))
 }
 
 function startAnew(
@@ -110,81 +149,8 @@ function bindSerial(history: GuardHistory, serial: string | undefined): GuardHis
   return { ...history, foreignSerial: serial }
 }
 
-interface Comparison {
-  readonly state: ReadingState
-  readonly floors: Registers
-}
-
-/**
- * A jump must not become plausible by waiting, although the energy that the fuse allows since the base grows with
- * time. So the lowest doubtful register is kept as a floor, with the time of its first sight judged once and for all:
- * whatever stands at or above the floor is the same jump, however late. A register below it shows that the doubtful one
- * was misread, for registers do not run backwards; it is compared with the base anew.
- */
-function compare(history: GuardHistory, registers: Registers, moment: Moment, rules: GuardRules): Comparison {
-  const { base, floors } = history
-  if (base === undefined) return { state: 'ok', floors: {} }
-  const { elapsedMs, trusted } = elapsedSince(base.moment, moment)
-  const limitWh = (BigInt(rules.maxPowerW) * BigInt(Math.floor(elapsedMs))) / BigInt(msPerHour) + toleranceWh
-  const verdicts = directions.map((direction) => ({
-    direction,
-    state: compareOne(base.registers[direction], registers[direction], floors[direction], limitWh, rules.rolloverWh),
-  }))
-  const worst = severity.find((state) => verdicts.some((verdict) => verdict.state === state)) ?? 'ok'
-  const jumped = verdicts.filter(({ state }) => state === 'implausible-jump').map(({ direction }) => direction)
-  return { state: worst, floors: trusted ? lower(floors, registers, jumped) : floors }
-}
-
-const severity = ['register-decreased', 'implausible-jump', 'roll-over'] as const satisfies readonly ReadingState[]
-
-function compareOne(
-  before: Wh | undefined,
-  after: Wh | undefined,
-  floor: Wh | undefined,
-  limitWh: Wh,
-  widthWh: Wh | undefined,
-): ReadingState {
-  if (before === undefined || after === undefined) return 'ok' // a register that is new to the point starts to count
-  if (floor !== undefined && after >= floor) return 'implausible-jump'
-  if (after < before) return wrapsPlausibly(before, after, limitWh, widthWh) ? 'roll-over' : 'register-decreased'
-  return after - before > limitWh ? 'implausible-jump' : 'ok'
-}
-
-function wrapsPlausibly(before: Wh, after: Wh, limitWh: Wh, widthWh: Wh | undefined): boolean {
-  if (widthWh === undefined || before >= widthWh) return false
-  const near = widthWh / rolloverShare
-  return before >= widthWh - near && after <= near && after + widthWh - before <= limitWh
-}
-
-function lower(floors: Registers, registers: Registers, jumped: readonly Direction[]): Registers {
-  const lowered: Partial<Record<Direction, Wh>> = { ...floors }
-  for (const direction of jumped) {
-    const [floor, after] = [floors[direction], registers[direction]]
-    if (after !== undefined && (floor === undefined || after < floor)) lowered[direction] = after
-  }
-  return lowered
-}
-
-/**
- * Boards without a clock of their own wake up with the wrong time. Within one run of the machine the kernel's uptime
- * tells the time that passed, exactly. Across runs the wall clock must, but at least this run's uptime has passed;
- * unless both moments are synchronised, a doubt that rests on that span sets no floor, so that it can heal.
- */
-function elapsedSince(before: Moment, now: Moment): { readonly elapsedMs: number; readonly trusted: boolean } {
-  if (before.bootId !== '' && before.bootId === now.bootId) {
-    return { elapsedMs: Math.max(0, now.uptimeMs - before.uptimeMs), trusted: true }
-  }
-  const wallMs = now.takenAt - before.takenAt
-  const trusted = before.clockStatus === 'S' && now.clockStatus === 'S' && wallMs >= 0
-  return { elapsedMs: Math.max(wallMs, now.uptimeMs, 0), trusted }
-}
-
 // Adds up the energy that must have passed, from the smaller of two neighbouring powers, since a register last moved.
-function stepStandstill(
-  last: Standstill | undefined,
-  registers: Registers,
-  { moment, powerW }: Extract<Observation, { kind: 'read' }>,
-): Standstill {
+function stepStandstill(last: Standstill | undefined, registers: Registers, { moment, powerW }: Reading): Standstill {
   const missed = { import: 0, export: 0 }
   for (const direction of directions) {
     if (last === undefined || last.registers[direction] !== registers[direction]) continue
@@ -202,10 +168,12 @@ function flowedWh(direction: Direction, last: Standstill, now: Moment, powerW: n
   return power < flowingW ? 0 : (power * spanMs) / msPerHour
 }
 
-function isFrozen(standstill: Standstill, energy: EnergySnapshot): boolean {
-  return directions.some((direction) => {
+function findFrozen(standstill: Standstill, energy: EnergySnapshot): string | undefined {
+  for (const direction of directions) {
     const register = energy[direction]
-    if (register === undefined) return false
-    return standstill.missedWh[direction] >= Math.max(missedWh, missedSteps * register.resolutionWh)
-  })
+    const missed = standstill.missedWh[direction]
+    if (register === undefined || missed < Math.max(missedWh, missedSteps * register.resolutionWh)) continue
+    return `${direction} stands at ${register.registerWh} Wh, about ${Math.round(missed)} Wh have flowed`
+  }
+  return undefined
 }

@@ -1,4 +1,4 @@
-import type { PointId, ReadingState } from '@wattline/protocol'
+import { type PointId, type ReadingState, readingStateNames } from '@wattline/protocol'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { OtherValues } from './modbus/other-values.ts'
 
@@ -71,8 +71,14 @@ export function makeMetrics(): Metrics {
   })
   const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
+  const known = new Set<PointId>()
   return {
-    reading: (point, state) => readings.inc({ point, state }),
+    reading: (point, state) => {
+      // Every state is there from a point's first reading on: an alert cannot wait for what has no figure yet.
+      if (!known.has(point)) for (const each of readingStateNames) readings.inc({ point, state: each }, 0)
+      known.add(point)
+      readings.inc({ point, state })
+    },
     sent: (point) => sent.inc({ point }),
     acknowledged: (point, records) => acknowledged.inc({ point }, records),
     receipt: (latencyMs) => receipts.observe(latencyMs / 1000),

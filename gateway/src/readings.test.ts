@@ -87,7 +87,7 @@ test('a state is told when it changes, with what a person can do', async (t) => 
     rig.clock.nowMs += 60_000
     readings.push({ meterId: roof, seen: observeExport(wh, rig.clock) })
     await turn()
-    if (wh === 900) t.regex(health.report().reasons[0]?.message ?? '', /accept-swap/)
+    if (wh === 900) t.regex(health.report().reasons[0]?.message ?? '', /accept-swap: export 900 Wh, 1001 Wh before$/)
   }
   t.deepEqual(lines, ['warn point.state.changed', 'info point.state.changed'])
   t.is(health.report().status, 'ok')

@@ -15,6 +15,7 @@ import {
   WattError,
 } from '@wattline/protocol'
 import type { GatewayConfig, MeterConfig } from './config.ts'
+import { defaultGridLimits, type GridLimits } from './guard-grid.ts'
 import { loadCertificate } from './identity/certificate-file.ts'
 import { ensureDeviceKey, loadDeviceKey } from './identity/device-key.ts'
 import { findProfile, type Profiles } from './modbus/profiles.ts'
@@ -68,6 +69,8 @@ export interface PointSetup {
   readonly model: string
   readonly maxPowerW: number
   readonly rolloverWh?: bigint
+  /** Absent where voltage and frequency are never read. */
+  readonly grid?: GridLimits
   readonly signer: Signer
 }
 
@@ -84,8 +87,20 @@ export function setUpPoints(meters: readonly MeterSetup[], dataDir: string, stor
     model: profile.models[0] ?? profile.id,
     maxPowerW: config.maxPowerW,
     ...(profile.rolloverWh === undefined ? {} : { rolloverWh: BigInt(profile.rolloverWh) }),
+    ...toGridLimits(config),
     signer: ensureDeviceKey(dataDir, meterId),
   }))
+}
+
+function toGridLimits({ grid, valuesIntervalSeconds }: MeterConfig): Pick<PointSetup, 'grid'> {
+  if (valuesIntervalSeconds === 0) return {}
+  const { voltageV, frequencyHz } = grid ?? {}
+  return {
+    grid: {
+      voltageV: voltageV === undefined ? defaultGridLimits.voltageV : [voltageV],
+      frequencyHz: frequencyHz ?? defaultGridLimits.frequencyHz,
+    },
+  }
 }
 
 // A new key in place of a lost one would be another metering point under the same name.

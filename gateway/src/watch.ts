@@ -23,7 +23,7 @@ export interface WatchParts {
   onFatal(error: unknown): void
 }
 
-/** What an installer should know of each state that is not well. */
+/** What an installer should know of each state that is not well: what happened, and what to do about it. */
 const stateMessages: Readonly<Partial<Record<ReadingState, string>>> = {
   'no-answer': 'the meter does not answer',
   disconnected: 'the port or connection is gone',
@@ -32,7 +32,10 @@ const stateMessages: Readonly<Partial<Record<ReadingState, string>>> = {
     'the register stands below an earlier reading: if the meter was reset or changed, run accept-swap',
   'implausible-jump': 'the register rose by more than the fuse allows: if that is right, run accept-swap',
   'meter-swapped': 'another meter answers here: if that is right, run accept-swap',
-  frozen: 'power flows, but the register stands still',
+  frozen: 'power flows, but the register stands still: if the meter is changed, run accept-swap',
+  'implausible-grid':
+    'voltage or frequency is none that a grid has: check profile and wiring, or set grid in the configuration',
+  'too-coarse': 'the register counts in steps too coarse for this interval: it counts once enough time has passed',
 }
 
 /** Tells of readings. */
@@ -52,7 +55,7 @@ export function watchReadings({ log, health, metrics, onFatal }: WatchParts): Re
     if (before === state) return
     states.set(point, state)
     const doubt = stateMessages[state]
-    const detail = readingStates[state].energy === 'absent' ? errors.get(meterId)?.message : undefined
+    const detail = readingStates[state].energy === 'absent' ? errors.get(meterId)?.message : record.reason
     const message = detail === undefined ? doubt : `${doubt}: ${detail}`
     if (message === undefined) health.clear(point)
     else health.raise({ code: state, where: point, message })
