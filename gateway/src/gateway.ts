@@ -144,8 +144,9 @@ export class Gateway {
   }
 
   #tellStart(log: Log): void {
-    const { config } = this.#parts
+    const { config, profiles } = this.#parts
     const { newEpochReason } = this.#session
+    for (const error of profiles.broken.values()) log.warn('profile.broken', errorFields(error))
     if (newEpochReason !== undefined) log.warn('gateway.epoch.opened', { reason: newEpochReason })
     if (config.ocpp !== undefined) log.warn('gateway.ocpp.unserved', { ...config.ocpp })
     if (config.mqtt === undefined) log.warn('gateway.mqtt.unconfigured')

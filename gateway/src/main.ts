@@ -21,8 +21,10 @@ async function run({ config, checkConfig }: ConfigOption & { readonly checkConfi
   const profiles = loadProfiles(defaultProfileFolder())
   checkProfiles(loaded, profiles, config)
   // Nothing to mask: secrets stand in files, and the configuration only names them.
-  if (checkConfig === true) stdout.write(stringify(loaded))
-  else process.exitCode = await runGateway(loaded, profiles)
+  if (checkConfig === true) {
+    for (const { message } of profiles.broken.values()) stderr.write(`not in use, but broken: ${message}\n`)
+    stdout.write(stringify(loaded))
+  } else process.exitCode = await runGateway(loaded, profiles)
 }
 
 function toSeconds(text: string): number {

@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeGatewayId } from '@wattline/protocol'
+import { makeGatewayId, WattError } from '@wattline/protocol'
 import test from 'ava'
 import { makeTempFolder, openRig } from '../test/signing-rig.ts'
 import { decodeConfig } from './config.ts'
@@ -23,6 +23,15 @@ test('a profile that is unknown, or cannot serve the role, is told before the st
   t.notThrows(() => checkProfiles(configWith('profile: eastron-sdm630, role: bidirectional'), profiles, 'g.yaml'))
   const error = t.throws(() => checkProfiles(configWith('profile: nothing, role: producer'), profiles, 'g.yaml'))
   t.regex(error?.message ?? '', /^g\.yaml: meters\[0\]\.profile: no meter profile 'nothing'/)
+})
+
+test('a broken profile is told where it is needed, and only there', (t) => {
+  const broken = new Map([['odd', new WattError('profile/invalid', 'odd.yaml: quantities: required')]])
+  const some = Object.assign(new Map(profiles), { broken })
+  t.notThrows(() => checkProfiles(configWith('profile: eastron-sdm630, role: producer'), some, 'g.yaml'))
+  t.throws(() => checkProfiles(configWith('profile: odd, role: producer'), some, 'g.yaml'), {
+    message: 'g.yaml: meters[0].profile: odd.yaml: quantities: required',
+  })
 })
 
 for (const how of ['lost', 'changed'] as const) {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WattError } from '@wattline/protocol'
@@ -16,6 +16,7 @@ test('every profile that ships is loaded', (t) => {
   const profiles = loadProfiles(defaultProfileFolder())
   t.is(findProfile(profiles, 'eastron-sdm630').maxRegisters, 80)
   t.true(profiles.size >= 3)
+  t.deepEqual([...profiles.broken.values()], [])
 })
 
 test('an unknown profile is answered with the nearest and all known ids', (t) => {
@@ -25,18 +26,29 @@ test('an unknown profile is answered with the nearest and all known ids', (t) =>
   t.regex(error?.message ?? '', /'eastron-sdm63'; did you mean 'eastron-sdm630'\? Known: .*eastron-sdm120/)
 })
 
-test('all problems of all files are told at once', async (t) => {
+test('a broken file is told with all its problems, and stops nobody who does not need it', async (t) => {
   const good = await readFile(join(defaultProfileFolder(), 'eastron-sdm120.yaml'), 'utf8')
   const folder = await folderWith(t, {
+    'eastron-sdm120.yaml': good,
     'broken.yaml': 'version: [1',
     'empty.yaml': 'version: 1',
     'other-name.yaml': good,
     'notes.txt': 'no profile',
   })
-  const error = t.throws(() => loadProfiles(folder), { instanceOf: WattError })
-  t.is(error?.code, 'profile/invalid')
-  for (const file of ['broken.yaml', 'empty.yaml', 'other-name.yaml']) t.true(error?.message.includes(file), file)
-  t.false(error?.message.includes('notes.txt'))
+  await mkdir(join(folder, 'folder.yaml'))
+  const profiles = loadProfiles(folder)
+  t.is(findProfile(profiles, 'eastron-sdm120').brand, 'Eastron')
+  t.deepEqual([...profiles.keys()], ['eastron-sdm120'])
+  t.deepEqual([...profiles.broken.keys()], ['broken', 'empty', 'folder', 'other-name'])
+  for (const id of profiles.broken.keys()) {
+    const error = t.throws(() => findProfile(profiles, id), {
+      instanceOf: WattError,
+      message: new RegExp(`${id}.yaml`),
+    })
+    t.is(error?.code, 'profile/invalid')
+  }
+  const problems = profiles.broken.get('empty')?.message.split('\n') ?? []
+  t.true(problems.length > 1, 'all problems of a file at once')
 })
 
 test('a folder without profiles, and none at all', async (t) => {

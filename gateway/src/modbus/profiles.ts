@@ -5,7 +5,10 @@ import { decodeMeterProfile, type MeterProfile, WattError } from '@wattline/prot
 import { parseDocument } from 'yaml'
 
 /** Meter profiles by id. */
-export type Profiles = ReadonlyMap<string, MeterProfile>
+export interface Profiles extends ReadonlyMap<string, MeterProfile> {
+  /** What is wrong with the files that hold none, by the id that their name tells. */
+  readonly broken: ReadonlyMap<string, WattError>
+}
 
 const extension = '.yaml'
 
@@ -21,27 +24,31 @@ export function defaultProfileFolder(): string {
   }
 }
 
-/** Loads and checks every profile of a folder. All problems come in one `profile/invalid`, a line each. */
+/**
+ * Loads and checks every profile of a folder. A broken file stops nobody but the meters that need it: whoever asks for
+ * that profile is told, and a gateway in the field starts although a file that it never uses is damaged.
+ */
 export function loadProfiles(folder: string): Profiles {
   const profiles = new Map<string, MeterProfile>()
-  const problems: string[] = []
+  const broken = new Map<string, WattError>()
   for (const file of listFiles(folder)) {
     try {
       const profile = loadProfile(join(folder, file))
       profiles.set(profile.id, profile)
     } catch (error) {
       if (!(error instanceof WattError)) throw error
-      problems.push(error.message)
+      broken.set(file.slice(0, -extension.length), error)
     }
   }
-  if (problems.length > 0) throw new WattError('profile/invalid', problems.join('\n'))
-  return profiles
+  return Object.assign(profiles, { broken })
 }
 
-/** The profile of that id, or an error that names the nearest one and all there are. */
+/** The profile of that id, or an error that tells what is wrong with it, or names the nearest one and all there are. */
 export function findProfile(profiles: Profiles, id: string): MeterProfile {
   const profile = profiles.get(id)
   if (profile !== undefined) return profile
+  const problem = profiles.broken.get(id)
+  if (problem !== undefined) throw problem
   const known = [...profiles.keys()].sort()
   const nearest = known.toSorted((a, b) => distance(a, id) - distance(b, id))[0]
   const hint = nearest === undefined ? 'there are no profiles' : `did you mean '${nearest}'? Known: ${known.join(', ')}`
@@ -59,8 +66,17 @@ function listFiles(folder: string): readonly string[] {
   }
 }
 
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new WattError('profile/invalid', `${file}: cannot be read: ${reason}`, { cause })
+  }
+}
+
 function loadProfile(file: string): MeterProfile {
-  const document = parseDocument(readFileSync(file, 'utf8'))
+  const document = parseDocument(readText(file))
   if (document.errors.length > 0) {
     throw new WattError('profile/invalid', document.errors.map(({ message }) => `${file}: ${message}`).join('\n'))
   }
