@@ -9,6 +9,7 @@ import {
   type EnergySnapshot,
   type EnergySnapshotPlan,
   energyMeasurands,
+  type FoundSunSpecModel,
   findSunSpecModel,
   isEnergyTotal,
   type MeterProfile,
@@ -61,6 +62,8 @@ export interface MeterReaderOptions {
   readonly profile: MeterProfile
   /** The registers wanted; by default all totals that the profile has. */
   readonly directions?: readonly EnergyDirection[] | undefined
+  /** Which of a SunSpec device's models of that kind is meant, counted from 1. */
+  readonly sunspecInstance?: number | undefined
   /** The longest pause between two calls of `read`. */
   readonly intervalMs: number
   readonly clock: Clock
@@ -75,7 +78,7 @@ export class MeterReader {
   readonly #directions: readonly EnergyDirection[]
   readonly #power: SideRead<number> | undefined
   readonly #serial: SideRead<string> | undefined
-  readonly #models = new Map<number, SunSpecModel>()
+  #model: FoundSunSpecModel | undefined
   #connections = 0
   #serialDueMs = Number.NEGATIVE_INFINITY
 
@@ -118,7 +121,7 @@ export class MeterReader {
   }
 
   #distrust(): void {
-    this.#models.clear()
+    this.#model = undefined
     this.#serialDueMs = Number.NEGATIVE_INFINITY
   }
 
@@ -134,7 +137,7 @@ export class MeterReader {
 
   async #readEnergy(): Promise<MeterValues> {
     const { profile } = this.#options
-    const plan = planEnergySnapshot(profile, this.#directions, await this.#baseAddress(profile.sunspec?.model))
+    const plan = planEnergySnapshot(profile, this.#directions, await this.#baseAddress())
     const words = await this.#readWords(plan.functionCode, plan.address, plan.count)
     const snapshot = decodeParts(plan, words)
     const registers = Object.entries(snapshot)
@@ -148,7 +151,7 @@ export class MeterReader {
   }
 
   async #readPower(power: Quantity): Promise<number> {
-    const base = await this.#baseAddress(this.#options.profile.sunspec?.model)
+    const base = await this.#baseAddress()
     const end = power.address + registerShapes[power.type].words
     const start = Math.min(power.address, power.scaleFactor ?? power.address)
     const count = Math.max(end, (power.scaleFactor ?? 0) + 1) - start
@@ -158,8 +161,7 @@ export class MeterReader {
   }
 
   async #readSerial(serial: SerialRegister): Promise<string> {
-    const ownModel = serial.type === 'string' ? serial.sunspecModel : undefined
-    const base = await this.#baseAddress(ownModel ?? this.#options.profile.sunspec?.model)
+    const base = await this.#baseAddress(serial)
     const count = serial.type === 'string' ? serial.words : 2
     return decodeSerial(await this.#readWords(serial.functionCode, base + serial.address, count), serial)
   }
@@ -179,20 +181,26 @@ export class MeterReader {
     return value
   }
 
-  async #baseAddress(model: number | undefined): Promise<number> {
-    if (model === undefined) return 0
-    const known = this.#models.get(model)
-    if (known !== undefined) return known.address
-    const found = await findSunSpecModel((...place) => this.#readWords(...place), model)
+  async #baseAddress(serial?: SerialRegister): Promise<number> {
+    const { sunspec } = this.#options.profile
+    if (sunspec === undefined) return 0
+    this.#model ??= await this.#findModel(sunspec.model)
+    if (serial?.type !== 'string' || serial.sunspecModel === undefined) return this.#model.address
+    if (this.#model.common !== undefined) return this.#model.common.address
+    const message = `SunSpec model ${this.#model.id}: no common model in front of it`
+    throw new WattError('reading/not-implemented', message)
+  }
+
+  async #findModel(id: number): Promise<FoundSunSpecModel> {
+    const found = await findSunSpecModel((...place) => this.#readWords(...place), id, this.#options.sunspecInstance)
     this.#checkLength(found)
-    this.#models.set(model, found)
-    return found.address
+    return found
   }
 
   // Beyond a shorter model stand another model's registers.
   #checkLength({ id, length }: SunSpecModel): void {
     const { sunspec } = this.#options.profile
-    if (sunspec === undefined || sunspec.model !== id || length >= sunspec.length) return
+    if (sunspec === undefined || length >= sunspec.length) return
     const message = `SunSpec model ${id}: ${sunspec.length} registers expected, the meter has ${length}`
     throw new WattError('reading/not-implemented', message)
   }
