@@ -58,13 +58,20 @@ function meterProblems(path: string, meter: MeterConfig, { ids, profiles }: Conf
   if (places.length !== 1) problems.push(`${path}: exactly one of line, tcp, rtuOverTcp expected`)
   if (meter.line !== undefined && !ids.lines.has(meter.line)) problems.push(`${path}.line: no line '${meter.line}'`)
   if (profile !== undefined && meter.serial !== undefined && !fitsSerial(meter.serial, profile)) {
-    problems.push(`${path}.serial: profile ${profile.id} has a serial number of 32 bits, got '${meter.serial}'`)
+    problems.push(`${path}.serial: ${serialRule(profile)}, got '${meter.serial}'`)
   }
   return problems
 }
 
-function fitsSerial(serial: string, profile: MeterProfile): boolean {
-  return profile.serial?.type !== 'uint32' || (/^[1-9]\d{0,9}$/.test(serial) && Number(serial) < 0xffff_ffff)
+function fitsSerial(serial: string, { serial: register }: MeterProfile): boolean {
+  if (register === undefined) return true
+  if (register.type === 'string') return serial.length <= 2 * register.words
+  return /^[1-9]\d{0,9}$/.test(serial) && Number(serial) < 0xffff_ffff
+}
+
+function serialRule({ id, serial }: MeterProfile): string {
+  const room = serial?.type === 'string' ? `up to ${2 * serial.words} characters` : '32 bits'
+  return `profile ${id} has a serial number of ${room}`
 }
 
 function faultProblems(
@@ -85,7 +92,7 @@ function faultProblems(
   }
   const profile = meter && profiles.get(meter.profile)
   if (fault.kind === 'meter-swapped' && profile !== undefined && !fitsSerial(fault.toSerial, profile)) {
-    problems.push(`${path}.toSerial: profile ${profile.id} has a serial number of 32 bits, got '${fault.toSerial}'`)
+    problems.push(`${path}.toSerial: ${serialRule(profile)}, got '${fault.toSerial}'`)
   }
   return problems
 }

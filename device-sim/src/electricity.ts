@@ -1,8 +1,10 @@
-import type { Quantity } from '@wattline/protocol'
+import { type Quantity, registerShapes } from '@wattline/protocol'
 
 /** What a meter measures besides energy, at one moment. */
 export interface Electricity {
   readonly powerMilliwatts: number
+  /** The meter has a power of its own for each direction, none of them with a sign. */
+  readonly splitsPower: boolean
   readonly phases: 1 | 2 | 3
   /** Simulated seconds since the start. */
   readonly seconds: number
@@ -17,7 +19,9 @@ export function toMomentaryValue(quantity: Quantity, electricity: Electricity): 
   const watts = (powerMilliwatts / 1000) * share
   switch (quantity.measurand) {
     case 'Power.Active.Import':
-      return watts
+      return electricity.splitsPower ? Math.max(0, watts) : watts
+    case 'Power.Active.Export':
+      return Math.max(0, -watts)
     case 'Voltage':
       return toVolts(quantity, seconds)
     case 'Current.Import':
@@ -25,7 +29,9 @@ export function toMomentaryValue(quantity: Quantity, electricity: Electricity): 
     case 'Frequency':
       return Math.round(100 * (50 + 0.02 * Math.sin(seconds / 61))) / 100
     case 'Power.Factor':
-      return toPowerFactor(watts)
+      return registerShapes[quantity.type].kind === 'unsigned' ? Math.abs(toPowerFactor(watts)) : toPowerFactor(watts)
+    case 'SoC':
+      return 57
     default:
       throw new Error(`${quantity.measurand} is an energy`)
   }

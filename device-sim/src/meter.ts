@@ -27,6 +27,8 @@ export interface SimMeterOptions {
 interface Measured {
   readonly importMillijoules: bigint
   readonly exportMillijoules: bigint
+  /** What has flowed since the start: partial counters were reset then. */
+  readonly since: { readonly importMillijoules: bigint; readonly exportMillijoules: bigint }
   readonly powerMilliwatts: number
   readonly seconds: number
 }
@@ -122,6 +124,7 @@ export class SimMeter implements RegisterReader {
     return {
       importMillijoules: cut(flow.importMillijoules + this.#offset.import),
       exportMillijoules: cut(flow.exportMillijoules + this.#offset.export),
+      since: { importMillijoules: flow.importMillijoules, exportMillijoules: flow.exportMillijoules },
       powerMilliwatts: flow.powerMilliwatts,
       seconds: seconds(),
     }
@@ -136,21 +139,33 @@ export class SimMeter implements RegisterReader {
     if (slot.kind === 'fixed') return slot.words
     if (slot.kind === 'serial') return encodeSerial(this.#serial, slot.register)
     if (this.#valueless) return encodeNoValue(slot.quantity)
-    const { phases } = this.#options.profile
+    const { phases, quantities } = this.#options.profile
     if (slot.quantity.measurand.startsWith('Energy.')) {
       return encodeEnergy(energyOf(slot.quantity, measured, phases), slot.quantity, slot.scaleFactor)
     }
-    return encodeQuantity(toMomentaryValue(slot.quantity, { ...measured, phases }), slot.quantity, slot.scaleFactor)
+    const splitsPower = quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
+    const value = toMomentaryValue(slot.quantity, { ...measured, phases, splitsPower })
+    return encodeQuantity(value, slot.quantity, slot.scaleFactor)
   }
 }
 
 function energyOf(quantity: Quantity, measured: Measured, phases: number): Rational {
+  const isPart = quantity.measurand.endsWith('.Interval') && quantity.tariff === undefined
+  const counted = isPart ? measured.since : measured
   const isImport = quantity.measurand.startsWith('Energy.Active.Import')
-  const share = quantity.phase === undefined ? 1n : BigInt(phases)
+  const { numerator, denominator } = shareOf(quantity, phases)
+  // Where a profile covers models that count below 0 and others, this is one that does.
+  const sign = quantity.absolute === true ? -1n : 1n
   return {
-    numerator: isImport ? measured.importMillijoules : measured.exportMillijoules,
-    denominator: millijoulesPerWh * share,
+    numerator: sign * numerator * (isImport ? counted.importMillijoules : counted.exportMillijoules),
+    denominator: millijoulesPerWh * denominator,
   }
+}
+
+// Two thirds of the energy flow at the first tariff, the rest at the second.
+function shareOf({ phase, tariff }: Quantity, phases: number): Rational {
+  if (tariff !== undefined) return { numerator: tariff > 2 ? 0n : 3n - BigInt(tariff), denominator: 3n }
+  return { numerator: 1n, denominator: phase === undefined ? 1n : BigInt(phases) }
 }
 
 function encodeNoValue(quantity: Quantity): readonly number[] {

@@ -7,7 +7,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   decodeEnergySnapshot,
+  type EnergyDirection,
+  energyMeasurands,
   findSunSpecModel,
+  isEnergyTotal,
   type MeterProfile,
   planEnergySnapshot,
   type WattError,
@@ -21,12 +24,15 @@ import { encodeRtuFrame, hasValidCrc } from './rtu-frame.ts'
 import { Simulation } from './simulation.ts'
 import { realTimers } from './timers.ts'
 
-const ids = readdirSync(new URL('../../hardware/meters/', import.meta.url)).map((name) => name.replace('.yaml', ''))
+const ids = readdirSync(new URL('../../hardware/meters/', import.meta.url))
+  .filter((name) => name.endsWith('.yaml'))
+  .map((name) => name.replace('.yaml', ''))
 const host = '127.0.0.1'
 const readEnergies = Uint8Array.of(4, 0, 0x48, 0, 4)
 
-// Below 8192 kWh a float32 in kWh shows every Wh.
-const still = { curve: { constant: { powerW: 0 } }, startWh: { import: 1_234_567, export: 7_654_321 } }
+// Below 8192 kWh a float32 in kWh shows every Wh; the coarsest counters have steps of 100 Wh.
+const still = { curve: { constant: { powerW: 0 } }, startWh: { import: 1_234_500, export: 7_654_300 } }
+const stillWh = { import: 1_234_500n, export: 7_654_300n }
 
 interface Rig {
   readonly simulation: Simulation
@@ -57,19 +63,31 @@ async function start(t: ExecutionContext, config: object): Promise<Rig> {
 
 type Read = (functionCode: 3 | 4, address: number, count: number) => Promise<readonly number[]>
 
-async function readRegisters(read: Read, profile: MeterProfile): Promise<readonly (bigint | undefined)[]> {
+const directionsOf = (profile: MeterProfile): readonly EnergyDirection[] =>
+  (['import', 'export'] as const).filter((direction) =>
+    profile.quantities.some((q) => isEnergyTotal(q) && q.measurand === energyMeasurands[direction]),
+  )
+
+async function readRegisters(read: Read, profile: MeterProfile): Promise<Record<string, bigint | undefined>> {
   const base = profile.sunspec === undefined ? 0 : (await findSunSpecModel(read, profile.sunspec.model)).address
-  const plan = planEnergySnapshot(profile, ['import', 'export'], base)
-  const snapshot = decodeEnergySnapshot(plan, await read(plan.functionCode, plan.address, plan.count))
-  return [snapshot.import?.registerWh, snapshot.export?.registerWh]
+  const registers: Record<string, bigint | undefined> = {}
+  for (const direction of directionsOf(profile)) {
+    const plan = planEnergySnapshot(profile, [direction], base)
+    const words = await read(plan.functionCode, plan.address, plan.count)
+    registers[direction] = decodeEnergySnapshot(plan, words)[direction]?.registerWh
+  }
+  return registers
 }
 
+const expected = (profile: MeterProfile) =>
+  Object.fromEntries(directionsOf(profile).map((direction) => [direction, stillWh[direction]]))
+
 /** Another party's Modbus TCP client. */
-async function openTcpClient(t: ExecutionContext, port: number): Promise<Read> {
+async function openTcpClient(t: ExecutionContext, port: number, unitId = 5): Promise<Read> {
   const client = new ModbusRtu.default()
   await client.connectTCP(host, { port })
   t.teardown(() => client.close(() => {}))
-  client.setID(5)
+  client.setID(unitId)
   client.setTimeout(10_000)
   return async (functionCode, address, count) => {
     const answer =
@@ -78,28 +96,33 @@ async function openTcpClient(t: ExecutionContext, port: number): Promise<Read> {
   }
 }
 
-for (const id of ids) {
-  const meter = { id: 'm', profile: id, unitId: 5, ...still }
+const signing = ids.map((id) => loadProfile(id)).filter(({ cannotSign }) => cannotSign === undefined)
+const everyProfile = (place: object) =>
+  signing.map((profile, i) => ({ id: profile.id, profile: profile.id, unitId: i + 1, ...place, ...still }))
 
-  test(`${id}: another party's client reads it exactly over Modbus TCP`, async (t) => {
-    const { portOf } = await start(t, { meters: [{ ...meter, tcp: { host, port: 0 } }] })
-    t.deepEqual(await readRegisters(await openTcpClient(t, portOf('m')), loadProfile(id)), [1_234_567n, 7_654_321n])
-  })
+test("every profile: another party's client reads it exactly over Modbus TCP", async (t) => {
+  const { portOf } = await start(t, { meters: everyProfile({ tcp: { host, port: 0 } }) })
+  for (const [i, profile] of signing.entries()) {
+    const read = await openTcpClient(t, portOf(profile.id), i + 1)
+    t.deepEqual(await readRegisters(read, profile), expected(profile), profile.id)
+  }
+})
 
-  test(`${id}: it is read exactly over RTU on a pseudo-terminal`, async (t) => {
-    const line = { id: 'l', path: 'FOLDER/tty', baudRate: 19_200, parity: 'even' }
-    const { folder } = await start(t, { lines: [line], meters: [{ ...meter, line: 'l' }] })
-    const { write, receive } = await openSerial(t, join(folder, 'tty'), 19_200, 'even')
+test('every profile: it is read exactly over RTU on a pseudo-terminal', async (t) => {
+  const line = { id: 'l', path: 'FOLDER/tty', baudRate: 115_200, parity: 'even' }
+  const { folder } = await start(t, { lines: [line], meters: everyProfile({ line: 'l' }) })
+  const { write, receive } = await openSerial(t, join(folder, 'tty'), 115_200, 'even')
+  for (const [i, profile] of signing.entries()) {
     const read: Read = async (functionCode, address, count) => {
-      write(encodeRtuFrame(5, Uint8Array.of(functionCode, address >> 8, address & 255, 0, count)))
+      write(encodeRtuFrame(i + 1, Uint8Array.of(functionCode, address >> 8, address & 255, 0, count)))
       const frame = await receive(5 + 2 * count)
       t.true(hasValidCrc(frame))
-      t.deepEqual([...frame.subarray(0, 3)], [5, functionCode, 2 * count])
-      return Array.from({ length: count }, (_, i) => frame.readUInt16BE(3 + 2 * i))
+      t.deepEqual([...frame.subarray(0, 3)], [i + 1, functionCode, 2 * count])
+      return Array.from({ length: count }, (_, at) => frame.readUInt16BE(3 + 2 * at))
     }
-    t.deepEqual(await readRegisters(read, loadProfile(id)), [1_234_567n, 7_654_321n])
-  })
-}
+    t.deepEqual(await readRegisters(read, profile), expected(profile), profile.id)
+  }
+})
 
 test('RTU over TCP carries RTU frames', async (t) => {
   const { portOf } = await start(t, {
@@ -221,15 +244,15 @@ test('fault no-value: NaN in every register', async (t) => {
 })
 
 for (const [kind, more, expected] of [
-  ['roll-over', {}, [0n, 0n]],
-  ['roll-over', { widthWh: 1_000_000 }, [234_567n, 654_321n]],
-  ['meter-swapped', { toSerial: '77', startWh: 5 }, [5n, 5n]],
-  ['register-jump', { byWh: -67 }, [1_234_500n, 7_654_254n]],
+  ['roll-over', {}, { import: 0n, export: 0n }],
+  ['roll-over', { widthWh: 1_000_000 }, { import: 234_500n, export: 654_300n }],
+  ['meter-swapped', { toSerial: '77', startWh: 5 }, { import: 5n, export: 5n }],
+  ['register-jump', { byWh: -67 }, { import: 1_234_433n, export: 7_654_233n }],
 ] as const) {
   test(`fault ${kind} ${JSON.stringify(more)}: seen by another party's client`, async (t) => {
     const { portOf } = await start(t, onTcp([{ at: 0, kind, meter: 'm', ...more }]))
     const read = await openTcpClient(t, portOf('m'))
-    t.deepEqual(await readRegisters(read, loadProfile('eastron-sdm120')), [...expected])
+    t.deepEqual(await readRegisters(read, loadProfile('eastron-sdm120')), expected)
     if (kind === 'meter-swapped') t.deepEqual(await read(3, 0xfc00, 2), [0, 77])
   })
 }

@@ -32,7 +32,30 @@ export function layOutRegisters(profile: MeterProfile, sunspecBase: number): rea
 
 function layOutPlain(profile: MeterProfile): readonly PlacedSlot[] {
   const serial = profile.serial === undefined ? [] : [placeSerial(profile.serial, profile.serial.address)]
-  return [...profile.quantities.map((quantity) => placeQuantity(quantity, quantity.address, 0)), ...serial]
+  const quantities = profile.quantities.map((quantity) =>
+    placeQuantity(quantity, quantity.address, scaleFactorOf(quantity)),
+  )
+  return [...listFixed(profile), ...quantities, ...serial]
+}
+
+// What tells the model, and the powers of ten. Where a profile covers several models, this is the first of them.
+function listFixed({ fingerprints = [], quantities }: MeterProfile): readonly PlacedSlot[] {
+  const factors = quantities.flatMap((q) =>
+    q.scaleFactor === undefined ? [] : [placeFixed(q.functionCode, q.scaleFactor, [scaleFactorOf(q) & 0xffff])],
+  )
+  const marks = fingerprints.map(({ functionCode, address, words, wordIn = [] }) =>
+    placeFixed(
+      functionCode,
+      address,
+      (words ?? wordIn.slice(0, 1)).map((hex) => Number.parseInt(hex, 16)),
+    ),
+  )
+  // Later slots stand over earlier ones.
+  return [...factors, ...marks.toReversed()]
+}
+
+function scaleFactorOf({ scaleFactor, unit }: Quantity): number {
+  return scaleFactor === undefined ? 0 : (scaleFactors[unit] ?? 0)
 }
 
 function layOutSunSpec(
@@ -44,17 +67,13 @@ function layOutSunSpec(
   const data = Array.from({ length: model.length }, () => notImplemented)
   const commonAddress = base + 2
   const modelAddress = commonAddress + 2 + common.data.length
-  for (const { scaleFactor, unit } of profile.quantities) {
-    if (scaleFactor !== undefined) data[scaleFactor - 2] = (scaleFactors[unit] ?? 0) & 0xffff
+  for (const quantity of profile.quantities) {
+    if (quantity.scaleFactor !== undefined) data[quantity.scaleFactor - 2] = scaleFactorOf(quantity) & 0xffff
   }
   const map = encodeSunSpecMap([common, { id: model.model, data }])
-  const fixed: PlacedSlot = { slot: { kind: 'fixed', words: map }, functionCode: 3, address: base, length: map.length }
+  const fixed = placeFixed(3, base, map)
   const quantities = profile.quantities.map((quantity) =>
-    placeQuantity(
-      quantity,
-      modelAddress + quantity.address,
-      quantity.scaleFactor === undefined ? 0 : (scaleFactors[quantity.unit] ?? 0),
-    ),
+    placeQuantity(quantity, modelAddress + quantity.address, scaleFactorOf(quantity)),
   )
   const serial =
     profile.serial === undefined
@@ -74,6 +93,10 @@ function placeQuantity(quantity: Quantity, address: number, scaleFactor: number)
   return { slot, functionCode: quantity.functionCode, address, length: registerWords(quantity.type) }
 }
 
+function placeFixed(functionCode: 3 | 4, address: number, words: readonly number[]): PlacedSlot {
+  return { slot: { kind: 'fixed', words }, functionCode, address, length: words.length }
+}
+
 function placeSerial(register: SerialRegister, address: number): PlacedSlot {
   const length = register.type === 'string' ? register.words : 2
   return { slot: { kind: 'serial', register }, functionCode: register.functionCode, address, length }
@@ -81,7 +104,11 @@ function placeSerial(register: SerialRegister, address: number): PlacedSlot {
 
 /** Encodes a serial number as its register holds it. */
 export function encodeSerial(serial: string, register: SerialRegister): number[] {
-  if (register.type === 'string') return encodeText(serial, register.words)
+  if (register.type === 'string') {
+    // Some of the meters that put zeros anywhere have one character in a word.
+    const spread = register.skipZeros === true && serial.length <= register.words
+    return encodeText(spread ? [...serial].map((c) => `\0${c}`).join('') : serial, register.words)
+  }
   const number = Number(serial)
   const words = [Math.floor(number / 2 ** 16), number % 2 ** 16]
   return register.wordOrder === 'big' ? words : words.reverse()

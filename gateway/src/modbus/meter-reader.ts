@@ -7,6 +7,7 @@ import {
   type EnergySnapshot,
   type EnergySnapshotPlan,
   energyMeasurands,
+  type FoundSunSpecModel,
   findSunSpecModel,
   isEnergyTotal,
   type MeterProfile,
@@ -62,6 +63,8 @@ export interface MeterReaderOptions {
   readonly profile: MeterProfile
   /** The registers wanted; by default all totals that the profile has. */
   readonly directions?: readonly EnergyDirection[] | undefined
+  /** Which of a SunSpec device's models of that kind is meant, counted from 1. */
+  readonly sunspecInstance?: number | undefined
   /** The longest pause between two calls of `read`. */
   readonly intervalMs: number
   readonly clock: Clock
@@ -77,7 +80,7 @@ export class MeterReader {
   readonly #power: SideRead<number> | undefined
   readonly #serial: SideRead<string> | undefined
   readonly #blocks: BlockReader
-  readonly #models = new Map<number, SunSpecModel>()
+  #model: FoundSunSpecModel | undefined
   #connections = 0
   #serialDueMs = Number.NEGATIVE_INFINITY
 
@@ -128,7 +131,7 @@ export class MeterReader {
 
   async #tryBaseAddress(): Promise<number | undefined> {
     try {
-      return await this.#baseAddress(this.#options.profile.sunspec?.model, 'last')
+      return await this.#baseAddress(undefined, 'last')
     } catch (error) {
       if (!(error instanceof WattError)) throw error
       return undefined // the poll of the energy meets the same, and tells it
@@ -147,7 +150,7 @@ export class MeterReader {
   }
 
   #distrust(): void {
-    this.#models.clear()
+    this.#model = undefined
     this.#serialDueMs = Number.NEGATIVE_INFINITY
   }
 
@@ -163,7 +166,7 @@ export class MeterReader {
 
   async #readEnergy(): Promise<MeterValues> {
     const { profile } = this.#options
-    const plan = planEnergySnapshot(profile, this.#directions, await this.#baseAddress(profile.sunspec?.model, 'first'))
+    const plan = planEnergySnapshot(profile, this.#directions, await this.#baseAddress(undefined, 'first'))
     const words = await this.#readWords(plan, 'first')
     const snapshot = decodeParts(plan, words)
     const registers = Object.entries(snapshot)
@@ -177,13 +180,12 @@ export class MeterReader {
   }
 
   async #readPower(power: Quantity): Promise<number> {
-    const item = toItem(power, await this.#baseAddress(this.#options.profile.sunspec?.model))
+    const item = toItem(power, await this.#baseAddress())
     return decodeItem(item, await this.#readWords(item))
   }
 
   async #readSerial(serial: SerialRegister): Promise<string> {
-    const ownModel = serial.type === 'string' ? serial.sunspecModel : undefined
-    const base = await this.#baseAddress(ownModel ?? this.#options.profile.sunspec?.model)
+    const base = await this.#baseAddress(serial)
     const count = serial.type === 'string' ? serial.words : 2
     const { functionCode, address } = serial
     return decodeSerial(await this.#readWords({ functionCode, address: base + address, count }), serial)
@@ -204,22 +206,28 @@ export class MeterReader {
     return value
   }
 
-  async #baseAddress(model: number | undefined, priority?: ReadRequest['priority']): Promise<number> {
-    if (model === undefined) return 0
-    const known = this.#models.get(model)
-    if (known !== undefined) return known.address
+  async #baseAddress(serial?: SerialRegister, priority?: ReadRequest['priority']): Promise<number> {
+    const { sunspec } = this.#options.profile
+    if (sunspec === undefined) return 0
+    this.#model ??= await this.#findModel(sunspec.model, priority)
+    if (serial?.type !== 'string' || serial.sunspecModel === undefined) return this.#model.address
+    if (this.#model.common !== undefined) return this.#model.common.address
+    const message = `SunSpec model ${this.#model.id}: no common model in front of it`
+    throw new WattError('reading/not-implemented', message)
+  }
+
+  async #findModel(id: number, priority: ReadRequest['priority']): Promise<FoundSunSpecModel> {
     const read = (functionCode: 3 | 4, address: number, count: number) =>
       this.#readWords({ functionCode, address, count }, priority)
-    const found = await findSunSpecModel(read, model)
+    const found = await findSunSpecModel(read, id, this.#options.sunspecInstance)
     this.#checkLength(found)
-    this.#models.set(model, found)
-    return found.address
+    return found
   }
 
   // Beyond a shorter model stand another model's registers.
   #checkLength({ id, length }: SunSpecModel): void {
     const { sunspec } = this.#options.profile
-    if (sunspec === undefined || sunspec.model !== id || length >= sunspec.length) return
+    if (sunspec === undefined || length >= sunspec.length) return
     const message = `SunSpec model ${id}: ${sunspec.length} registers expected, the meter has ${length}`
     throw new WattError('reading/not-implemented', message)
   }

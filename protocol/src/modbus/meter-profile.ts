@@ -1,37 +1,9 @@
 import * as v from 'valibot'
 import { decodeWith, integerBetween } from '../decode.ts'
 import { idPattern } from '../ids.ts'
+import { energyUnits, measurandNames } from './measurands.ts'
+import { profileProblems, quantityProblems, vectorProblems } from './profile-checks.ts'
 import { decimalPattern } from './rational.ts'
-
-const energyUnits = ['Wh', 'kWh', 'MWh'] as const
-
-/** OCPP 2.0.1 MeasurandEnumType, the part that meters serve, each with the units it may come in. */
-export const measurandUnits = {
-  'Energy.Active.Import.Register': energyUnits,
-  'Energy.Active.Export.Register': energyUnits,
-  // Partial and resettable counters: they tell an interval that anybody may restart.
-  'Energy.Active.Import.Interval': energyUnits,
-  'Energy.Active.Export.Interval': energyUnits,
-  'Power.Active.Import': ['W', 'kW'],
-  Voltage: ['V'],
-  'Current.Import': ['A', 'mA'],
-  Frequency: ['Hz'],
-  'Power.Factor': ['1'],
-} as const
-
-export type Measurand = keyof typeof measurandUnits
-
-const measurandNames = [
-  'Energy.Active.Import.Register',
-  'Energy.Active.Export.Register',
-  'Energy.Active.Import.Interval',
-  'Energy.Active.Export.Interval',
-  'Power.Active.Import',
-  'Voltage',
-  'Current.Import',
-  'Frequency',
-  'Power.Factor',
-] as const satisfies readonly Measurand[]
 
 const typeNames = [
   'uint16',
@@ -47,14 +19,6 @@ const typeNames = [
 ] as const
 
 export type RegisterType = (typeof typeNames)[number]
-export type EnergyDirection = 'import' | 'export'
-
-/** The register that a direction's records are made of. */
-export const energyMeasurands = {
-  import: 'Energy.Active.Import.Register',
-  export: 'Energy.Active.Export.Register',
-} as const satisfies Readonly<Record<EnergyDirection, Measurand>>
-
 const decimal = v.pipe(v.string(), v.regex(decimalPattern, 'expected a decimal such as 0.1, written as a string'))
 const wholeWh = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.safeInteger())]),
@@ -84,17 +48,23 @@ const quantity = v.pipe(
     address,
     type: v.picklist(typeNames),
     wordOrder,
-    unit: v.picklist([...energyUnits, 'W', 'kW', 'V', 'A', 'mA', 'Hz', '1']),
+    unit: v.picklist([...energyUnits, 'W', 'kW', 'V', 'A', 'mA', 'Hz', '1', 'Percent']),
     /** What one count is worth, in `unit`: value = raw * scale. 1 when absent. */
     scale: v.exactOptional(decimal),
     /** Address of the sunssf that scales this register by a power of ten. */
     scaleFactor: v.exactOptional(address),
+    /** Some models of the profile count this below 0: its distance from 0 is the value. */
+    absolute: v.exactOptional(v.literal(true)),
     /** Raw values that mean "no value here". NaN never needs to be listed. */
     notImplemented: v.exactOptional(v.array(rawValue)),
     /** What the meter's own counting resolves, in `unit`, where it is coarser than the register. */
     resolution: v.exactOptional(decimal),
-    /** A counter that can be reset or counts only a part: it must never reach a record. */
+    /** The tariff that this counter belongs to, where the meter counts each on its own. */
+    tariff: v.exactOptional(integerBetween(1, 8)),
+    /** This must never reach a record. */
     sign: v.exactOptional(v.literal('never')),
+    /** Why it must not: counts only a part, can be reset or written, or is reckoned from the power. */
+    because: v.exactOptional(v.picklist(['partial', 'resettable', 'writable', 'power-derived'])),
     source: v.exactOptional(v.string()),
   }),
   v.rawCheck(({ dataset, addIssue }) => {
@@ -102,26 +72,6 @@ const quantity = v.pipe(
     for (const message of quantityProblems(dataset.value)) addIssue({ message })
   }),
 )
-
-function quantityProblems(q: {
-  measurand: Measurand
-  unit: string
-  scale?: string
-  sign?: 'never'
-}): readonly string[] {
-  const units: readonly string[] = measurandUnits[q.measurand]
-  const problems = units.includes(q.unit) ? [] : [`${q.measurand} comes in ${units.join(', ')}, got ${q.unit}`]
-  const isTotal = q.measurand.startsWith('Energy.') && q.measurand.endsWith('.Register')
-  const isInterval = q.measurand.endsWith('.Interval')
-  if (q.sign === 'never' && isTotal) {
-    problems.push(
-      `a counter marked 'sign: never' cannot be ${q.measurand}: name it ${q.measurand.replace('.Register', '.Interval')}`,
-    )
-  }
-  if (q.sign !== 'never' && isInterval) problems.push(`${q.measurand} needs 'sign: never'`)
-  if (q.scale !== undefined && Number(q.scale) === 0) problems.push('scale 0 would make every value 0')
-  return problems
-}
 
 const serial = v.variant('type', [
   v.strictObject({ type: v.literal('uint32'), functionCode, address, wordOrder }),
@@ -131,14 +81,17 @@ const serial = v.variant('type', [
     functionCode,
     address,
     words: integerBetween(1, 32),
-    /** The SunSpec model that `address` counts from, where it is another than the profile's own. */
-    sunspecModel: v.exactOptional(integerBetween(1, 0xfffe)),
+    /** `address` counts from SunSpec's common model, the one in front of the profile's own. */
+    sunspecModel: v.exactOptional(v.literal(1)),
+    /** Zero bytes may stand anywhere: the text goes on behind them. */
+    skipZeros: v.exactOptional(v.literal(true)),
   }),
 ])
 
 const vector = v.strictObject({
   measurand: v.picklist(measurandNames),
   phase: v.exactOptional(phase),
+  tariff: v.exactOptional(integerBetween(1, 8)),
   words: hexWords,
   /** The power of ten that the scale factor's register held. */
   scaleFactor: v.exactOptional(integerBetween(-10, 10)),
@@ -195,6 +148,8 @@ const meterProfile = v.pipe(
     fingerprints: v.exactOptional(v.pipe(v.array(fingerprint), v.minLength(1))),
     /** Where the energy registers start again at 0, in Wh. acc32 and acc64 tell it by their type and scale factor. */
     rolloverWh: v.exactOptional(wholeWh),
+    /** Why no record can be made of this meter: then it has no total, and is good for watching only. */
+    cannotSign: v.exactOptional(v.pipe(v.string(), v.nonEmpty())),
     notes: v.array(v.string()),
     /** Where the facts come from: key to reference. */
     sources: v.record(v.string(), v.string()),
@@ -203,6 +158,9 @@ const meterProfile = v.pipe(
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return
     for (const message of profileProblems(dataset.value)) addIssue({ message })
+    // Only what has the right shape can be decoded.
+    if (dataset.issues !== undefined) return
+    for (const message of vectorProblems(dataset.value)) addIssue({ message })
   }),
 )
 
@@ -214,44 +172,8 @@ export type Quantity = MeterProfile['quantities'][number]
 export type SerialRegister = NonNullable<MeterProfile['serial']>
 /** A register whose content tells this model from others. */
 export type Fingerprint = NonNullable<MeterProfile['fingerprints']>[number]
-/** One captured exchange: words in, value out. */
+/** One exchange: words in, value out. */
 export type ProfileVector = MeterProfile['vectors'][number]
-
-const nameOf = (q: { measurand: Measurand; phase?: string }) => [q.measurand, q.phase].filter(Boolean).join(' ')
-
-/** Whether a quantity is a total that records are made of. */
-export function isEnergyTotal(q: Quantity): boolean {
-  return q.phase === undefined && Object.values<Measurand>(energyMeasurands).includes(q.measurand)
-}
-
-function profileProblems(profile: MeterProfile): readonly string[] {
-  const totals = profile.quantities.filter(isEnergyTotal)
-  const names = profile.quantities.map(nameOf)
-  const vectorNames = profile.vectors.map(nameOf)
-  return [
-    ...(totals.length === 0 ? ['quantities: no energy register over all phases'] : []),
-    ...[...new Set(names.filter((name, i) => names.indexOf(name) !== i))].map((name) => `quantities: ${name} twice`),
-    ...totals
-      .filter((q) => !profile.vectors.some((w) => nameOf(w) === nameOf(q) && w.registerWh !== undefined))
-      .map((q) => `vectors: no vector with registerWh for ${nameOf(q)}`),
-    ...vectorNames
-      .filter((name) => !names.includes(name))
-      .map((name) => `vectors: ${name} is not among the quantities`),
-    ...(profile.rolloverWh !== undefined && totals.some((q) => q.type.startsWith('acc'))
-      ? ['rolloverWh: acc32 and acc64 roll over by their width and scale factor, a second number would contradict']
-      : []),
-    ...(profile.sunspec === undefined ? [] : outsideModel(profile, profile.sunspec.length)),
-    ...(profile.sunspec !== undefined && profile.fingerprints !== undefined
-      ? ['fingerprints: a SunSpec device is told by its chain of models']
-      : []),
-  ]
-}
-
-function outsideModel(profile: MeterProfile, length: number): readonly string[] {
-  return profile.quantities
-    .filter((q) => Math.max(q.address, q.scaleFactor ?? 0) >= length + 2)
-    .map((q) => `quantities: ${nameOf(q)} stands outside the model, which ends at offset ${length + 1}`)
-}
 
 /** How many registers to read at a fingerprint's address. */
 export function fingerprintWords({ words }: Fingerprint): number {

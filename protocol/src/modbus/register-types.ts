@@ -1,4 +1,6 @@
-import type { RegisterType } from './meter-profile.ts'
+import type { Rational } from '../units.ts'
+import type { Quantity, RegisterType } from './meter-profile.ts'
+import { one, powerOfTen } from './rational.ts'
 
 /** How many words a register of that type takes, and how its bits are read. */
 export interface RegisterShape {
@@ -23,4 +25,19 @@ export const registerShapes: Readonly<Record<RegisterType, RegisterShape>> = {
 /** How many words a register of that type takes. */
 export function registerWords(type: RegisterType): number {
   return registerShapes[type].words
+}
+
+/** What one unit is worth in Wh, or in the measurand's base unit (W, V, A, Hz, 1, Percent). */
+export const unitFactors: Readonly<Record<Quantity['unit'], Rational>> = {
+  Wh: one,
+  kWh: powerOfTen(3),
+  MWh: powerOfTen(6),
+  W: one,
+  kW: powerOfTen(3),
+  V: one,
+  A: one,
+  mA: powerOfTen(-3),
+  Hz: one,
+  '1': one,
+  Percent: one,
 }

@@ -88,9 +88,9 @@ test('words that decode to an energy come back as the same words, for every type
 })
 
 test('a larger energy never decodes to a smaller register', (t) => {
-  // What an int32 counts to; beyond it a counter starts again.
-  const counted = fc.bigInt({ min: 0n, max: 2n ** 31n - 1n })
-  const two = fc.tuple(counted, counted)
+  // An int32 that counts Wh rolls over above that.
+  const anyWh = fc.bigInt({ min: 0n, max: 2n ** 31n - 1n })
+  const two = fc.tuple(anyWh, anyWh)
   const quantities = fc.tuple(
     fc.constantFrom<RegisterType>('float32', 'float64', 'uint64', 'acc32', 'int32'),
     anyOrder,
@@ -227,4 +227,24 @@ test('a serial number is read as a number or as padded text', (t) => {
 
 test('an exact float value keeps what rounding to Wh would lose', (t) => {
   t.deepEqual(decodeExact([0x3a83, 0x126f], energy()), toExactRational(Math.fround(0.001)))
+})
+
+test('a counter that some models of the profile count below 0 is its distance from 0', (t) => {
+  const quantity = energy({ type: 'int32', wordOrder: 'little', scale: '0.1', absolute: true })
+  t.is(decodeEnergy([0x9811, 0x0002], quantity).registerWh, 17_000_100n)
+  t.is(decodeEnergy([0x67ef, 0xfffd], quantity).registerWh, 17_000_100n)
+  const { absolute: _, ...signed } = quantity
+  t.throws(() => decodeEnergy([0x67ef, 0xfffd], signed), { message: /is negative/ })
+})
+
+test('a serial number with zeros anywhere goes on behind them, and a single character is asked for again', (t) => {
+  const register = { type: 'string', functionCode: 4, address: 0x5000, words: 7 } as const
+  const skipping = { ...register, skipZeros: true } as const
+  const spread = [0x42, 0x56, 0x31, 0, 0, 0, 0]
+  t.is(decodeSerial(spread, skipping), 'BV1')
+  t.throws(() => decodeSerial(spread, register), { message: /is empty/ })
+  t.is(decodeSerial([0x4256, 0x3100, 0, 0, 0, 0, 0], skipping), 'BV1')
+  const error = t.throws(() => decodeSerial([0x42, 0, 0, 0, 0, 0, 0], skipping), { instanceOf: WattError })
+  t.deepEqual([error?.code, error?.retryable], ['reading/short', true])
+  t.throws(() => decodeSerial([0, 0, 0, 0, 0, 0, 0], skipping), { message: /is empty/ })
 })

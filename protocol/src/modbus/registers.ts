@@ -11,7 +11,7 @@ import {
   toExactRational,
   toNearestFloat,
 } from './rational.ts'
-import { registerShapes } from './register-types.ts'
+import { registerShapes, unitFactors } from './register-types.ts'
 
 /** A cumulative energy register, read once. */
 export interface EnergyRegister {
@@ -24,20 +24,6 @@ export interface EnergyRegister {
 
 // OCMF's RV is a JSON number: above 2^53 - 1 Wh its readers would lose digits. No meter counts that far.
 const maxRegisterWh = 2n ** 53n - 1n
-
-// What one unit is worth in Wh, or in the measurand's base unit (W, V, A, Hz, 1).
-const unitFactors: Readonly<Record<Quantity['unit'], Rational>> = {
-  Wh: one,
-  kWh: powerOfTen(3),
-  MWh: powerOfTen(6),
-  W: one,
-  kW: powerOfTen(3),
-  V: one,
-  A: one,
-  mA: powerOfTen(-3),
-  Hz: one,
-  '1': one,
-}
 
 /** Decodes an energy register to whole Wh, rounded once from its exact value. */
 export function decodeEnergy(words: readonly number[], quantity: Quantity, scaleFactor = 0): EnergyRegister {
@@ -53,7 +39,7 @@ export function decodeEnergy(words: readonly number[], quantity: Quantity, scale
   }
 }
 
-/** Decodes any other quantity, to its base unit: W, V, A, Hz or 1. */
+/** Decodes any other quantity, to its base unit: W, V, A, Hz, 1 or Percent. */
 export function decodeQuantity(words: readonly number[], quantity: Quantity, scaleFactor = 0): number {
   const exact = multiply(decodeExact(words, quantity, scaleFactor), unitFactors[quantity.unit])
   return toNearestFloat(exact, 53)
@@ -61,7 +47,8 @@ export function decodeQuantity(words: readonly number[], quantity: Quantity, sca
 
 /** Decodes a register to its exact value in the quantity's own unit. */
 export function decodeExact(words: readonly number[], quantity: Quantity, scaleFactor = 0): Rational {
-  return multiply(decodeRaw(words, quantity), countValue(quantity, scaleFactor))
+  const exact = multiply(decodeRaw(words, quantity), countValue(quantity, scaleFactor))
+  return quantity.absolute === true && exact.numerator < 0n ? { ...exact, numerator: -exact.numerator } : exact
 }
 
 /** Encodes an energy as the nearest value that the register can hold; integer counters start again at 0 beyond. */
@@ -92,7 +79,16 @@ export function decodeSerial(words: readonly number[], register: SerialRegister)
   if (words.length < expected) {
     throw new WattError('reading/short', `${where}: ${expected} words expected, got ${words.length}`)
   }
-  const text = register.type === 'string' ? decodeText(words.slice(0, expected)) : decodeSerialNumber(words, register)
+  if (register.type !== 'string') return someText(decodeSerialNumber(words, register), where)
+  const text = someText(decodeText(words.slice(0, expected), register.skipZeros === true), where)
+  // Such meters sometimes give the first character alone; the next time it is whole.
+  if (register.skipZeros === true && text.length === 1) {
+    throw new WattError('reading/short', `${where}: more than '${text}' expected`, { retryable: true })
+  }
+  return text
+}
+
+function someText(text: string, where: string): string {
   if (text === '') throw new WattError('reading/not-implemented', `${where}: is empty`)
   return text
 }
@@ -102,10 +98,11 @@ function decodeSerialNumber(words: readonly number[], register: { wordOrder: Qua
   return raw === 0n || raw === 0xffff_ffffn ? '' : raw.toString()
 }
 
-function decodeText(words: readonly number[]): string {
+function decodeText(words: readonly number[], skipZeros: boolean): string {
   const characters = words.flatMap((word) => [word >> 8, word & 0xff])
   const end = characters.indexOf(0)
-  return String.fromCharCode(...(end < 0 ? characters : characters.slice(0, end))).trim()
+  const kept = skipZeros ? characters.filter((c) => c !== 0) : characters.slice(0, end < 0 ? undefined : end)
+  return String.fromCharCode(...kept).trim()
 }
 
 function decodeRaw(words: readonly number[], quantity: Quantity): Rational {

@@ -1,11 +1,6 @@
 import { WattError } from '../errors.ts'
-import {
-  type EnergyDirection,
-  energyMeasurands,
-  isEnergyTotal,
-  type MeterProfile,
-  type Quantity,
-} from './meter-profile.ts'
+import { type EnergyDirection, energyMeasurands, isEnergyTotal } from './measurands.ts'
+import type { MeterProfile, Quantity } from './meter-profile.ts'
 import { registerShapes } from './register-types.ts'
 import { decodeEnergy, decodeScaleFactor, type EnergyRegister } from './registers.ts'
 
@@ -83,6 +78,7 @@ export function decodeEnergySnapshot(plan: EnergySnapshotPlan, words: readonly n
 
 function findTotal(profile: MeterProfile, direction: EnergyDirection): Quantity {
   const measurand = energyMeasurands[direction]
+  if (profile.cannotSign !== undefined) throw refuse(profile, `no record can be made of it: ${profile.cannotSign}`)
   const found = profile.quantities.find((q) => isEnergyTotal(q) && q.measurand === measurand)
   if (found === undefined) throw refuse(profile, `it has no ${measurand}`)
   return found

@@ -12,6 +12,11 @@ export interface SunSpecModel {
   readonly length: number
 }
 
+/** A model that was looked for, with the common model in front of it: that one names the part it belongs to. */
+export interface FoundSunSpecModel extends SunSpecModel {
+  readonly common?: SunSpecModel
+}
+
 // SunSpec Information Model Specification 1.9 §6.2: the map begins at one of these, with "SunS".
 const baseAddresses = [40_000, 0, 50_000] as const
 const marker = [0x5375, 0x6e53] as const
@@ -20,22 +25,48 @@ const endModelId = 0xffff
 const maxModels = 128
 const commonModel = { id: 1, length: 66 } as const
 
-/** Finds a model in a device's SunSpec map, or tells what was found instead. */
-export async function findSunSpecModel(read: ReadRegisters, modelId: number): Promise<SunSpecModel> {
-  const base = await findBase(read)
-  const seen: number[] = []
-  let address = base + marker.length
-  while (address <= 0xfffe && seen.length < maxModels) {
+/**
+ * Walks a device's SunSpec map, model by model. A chain that has no end, or leads nowhere, throws where it breaks:
+ * whoever found what he wanted before has left.
+ */
+export async function* walkSunSpec(read: ReadRegisters): AsyncGenerator<SunSpecModel, void> {
+  let address = (await findBase(read)) + marker.length
+  for (let count = 0; count < maxModels; count++) {
     const [id, length] = await readHeader(read, address)
-    if (id === endModelId) break
-    if (id === modelId) return { id, address, length }
-    seen.push(id)
+    if (id === endModelId) return
+    yield { id, address, length }
     address += 2 + length
+    if (address > 0xfffe) throw broken(`at ${address}, behind the last register`)
   }
-  throw new WattError(
-    'reading/not-implemented',
-    `SunSpec model ${modelId} expected in the map at ${base}, found ${seen.length === 0 ? 'none' : seen.join(', ')}`,
-  )
+  throw broken(`at ${address}, after ${maxModels} models without an end`)
+}
+
+/** Finds the `instance`th model of that kind in a device's map, or tells what was found instead. */
+export async function findSunSpecModel(read: ReadRegisters, modelId: number, instance = 1): Promise<FoundSunSpecModel> {
+  const seen: number[] = []
+  let common: SunSpecModel | undefined
+  try {
+    for await (const model of walkSunSpec(read)) {
+      if (model.id === commonModel.id) common = model
+      seen.push(model.id)
+      if (model.id !== modelId || seen.filter((id) => id === modelId).length < instance) continue
+      return { ...model, ...(common === undefined || common === model ? {} : { common }) }
+    }
+  } catch (error) {
+    if (!(error instanceof WattError) || error.retryable) throw error
+    throw missing(modelId, instance, seen, `: ${error.message}`)
+  }
+  throw missing(modelId, instance, seen, '')
+}
+
+function missing(modelId: number, instance: number, seen: readonly number[], why: string): WattError {
+  const wanted = instance === 1 ? `SunSpec model ${modelId}` : `SunSpec model ${modelId} number ${instance}`
+  const found = seen.length === 0 ? 'none' : seen.join(', ')
+  return new WattError('reading/not-implemented', `${wanted} expected in the map, found ${found}${why}`)
+}
+
+function broken(where: string): WattError {
+  return new WattError('reading/not-implemented', `the chain of SunSpec models breaks off ${where}`)
 }
 
 async function findBase(read: ReadRegisters): Promise<number> {
@@ -47,20 +78,18 @@ async function findBase(read: ReadRegisters): Promise<number> {
 }
 
 // A device answers an exception where it has no registers: that is a no, not a failure.
-async function readOrRefused(read: ReadRegisters, base: number): Promise<readonly number[] | undefined> {
+async function readOrRefused(read: ReadRegisters, address: number): Promise<readonly number[] | undefined> {
   try {
-    return await read(3, base, marker.length)
+    return await read(3, address, 2)
   } catch (error) {
-    if (error instanceof WattError && error.code === 'bus/exception') return undefined
+    if (error instanceof WattError && error.code === 'bus/exception' && !error.retryable) return undefined
     throw error
   }
 }
 
 async function readHeader(read: ReadRegisters, address: number): Promise<[id: number, length: number]> {
-  const [id, length] = await read(3, address, 2)
-  if (id === undefined || length === undefined) {
-    throw new WattError('reading/short', `SunSpec model header at ${address}: 2 words expected`)
-  }
+  const [id, length] = (await readOrRefused(read, address)) ?? []
+  if (id === undefined || length === undefined) throw broken(`at ${address}, where no model begins`)
   return [id, length]
 }
 
