@@ -52,15 +52,15 @@ const tie = 0.5
 /** Tells what hangs at a unit id. `expected` is what the config says. */
 export async function identify(
   read: TryRead,
-  profiles: Iterable<MeterProfile>,
+  profiles: readonly MeterProfile[],
   expected?: MeterProfile,
 ): Promise<Identity | undefined> {
   if (expected !== undefined) {
     const fitting = (await examineAll(read, [expected], [asWritten]))[0] ?? (await examineDeviating(read, [expected]))
     if (fitting !== undefined) return fitting
   }
-  const [best, ...rest] = await examineAll(read, [...profiles], [asWritten])
-  if (best === undefined) return await examineDeviating(read, [...profiles])
+  const [best, ...rest] = await examineAll(read, profiles, [asWritten])
+  if (best === undefined) return await examineDeviating(read, profiles)
   const others = rest.filter(({ score }) => score > best.score - tie).map(({ profile }) => profile.id)
   return { ...best, others }
 }
@@ -162,11 +162,11 @@ async function readAll(
   const readings: Reading[] = []
   for (const quantity of quantities) {
     const { measurand, phase } = quantity
-    const value = await tryRead(() => readQuantity(read, quantity, base))
+    const found = await tryRead(() => readQuantity(read, quantity, base))
     readings.push({
       measurand,
       ...(phase === undefined ? {} : { phase }),
-      ...(value === undefined ? {} : { value }),
+      ...found,
       isTotal: isEnergyTotal(quantity),
     })
   }
@@ -198,11 +198,16 @@ function toBlocks(quantities: readonly Quantity[], maxRegisters: number): readon
   return blocks.filter(({ count }) => count > 2)
 }
 
-async function readQuantity(read: TryRead, quantity: Quantity, base: number): Promise<number> {
+async function readQuantity(
+  read: TryRead,
+  quantity: Quantity,
+  base: number,
+): Promise<{ readonly value: number; readonly isFull: boolean }> {
   const words = await insisting(read)(quantity.functionCode, base + quantity.address, registerWords(quantity.type))
-  if (quantity.scaleFactor === undefined) return decodeQuantity(words, quantity)
+  const isFull = words.length > 1 && words.at(quantity.wordOrder === 'big' ? -1 : 0) !== 0
+  if (quantity.scaleFactor === undefined) return { value: decodeQuantity(words, quantity), isFull }
   const [factor] = await insisting(read)(quantity.functionCode, base + quantity.scaleFactor, 1)
-  return decodeQuantity(words, quantity, decodeScaleFactor(factor, quantity))
+  return { value: decodeQuantity(words, quantity, decodeScaleFactor(factor, quantity)), isFull }
 }
 
 async function readSerial(read: TryRead, { serial, sunspec }: MeterProfile, base: number): Promise<string | undefined> {

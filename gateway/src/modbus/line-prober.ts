@@ -3,7 +3,8 @@ import type { Transport } from './bus-config.ts'
 import { isSilence } from './bus-errors.ts'
 import type { Connection, WireRequest } from './connection.ts'
 import type { LineTally } from './line-tally.ts'
-import { characterMs, type SerialFormat } from './rtu-framing.ts'
+import type { SerialFormat } from './rtu-framing.ts'
+import { probeMs } from './scan-plan.ts'
 import { type Scheduler, waitUntil } from './scheduler.ts'
 import type { TurnRecorder } from './traffic.ts'
 
@@ -30,9 +31,6 @@ export interface ProberOptions {
 const gapMs = 25
 // How long an answer that has begun may take to end.
 const tailMs = 60
-const requestCharacters = 8
-// One character more tells that somebody has begun.
-const firstCharacters = 2
 
 /** Asks one question at a time on one connection. It only ever reads registers. */
 export class LineProber {
@@ -49,12 +47,6 @@ export class LineProber {
     return this.#options.tally
   }
 
-  /** How long an unanswered question takes. */
-  silentMs(waitMs: number): number {
-    const { format } = this.#options
-    return waitMs + (format === undefined ? 0 : (requestCharacters + firstCharacters) * characterMs(format))
-  }
-
   async open(): Promise<void> {
     const { transport, abort } = this.#options
     this.#connection ??= await transport.connect(() => {
@@ -64,7 +56,8 @@ export class LineProber {
 
   /** Whether anybody is there: waits `waitMs` for an answer to begin. */
   async probe(request: WireRequest, waitMs: number): Promise<Outcome> {
-    return await this.#ask(request, this.silentMs(waitMs))
+    const { format } = this.#options
+    return await this.#ask(request, format === undefined ? waitMs : probeMs(format, waitMs))
   }
 
   /** Reads, waiting `waitMs` beside the time that the answer itself takes; asks again what came garbled. */

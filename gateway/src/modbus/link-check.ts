@@ -61,7 +61,7 @@ function toPlaces(identity: Identity | undefined): readonly Place[] {
       { functionCode: 3, address: 40_000, count: longest },
     ]
   const { functionCode } = first
-  const address = first.address + shift
+  const address = Math.max(0, first.address + shift)
   const short = { functionCode, address, count: 2 }
   return [serial === undefined ? short : { ...serial, address: serial.address + shift }, ...longPlaces(identity)]
 }
@@ -79,7 +79,7 @@ function longPlaces({ profile, shift }: Identity): readonly Place[] {
   const reach = (from: number) => near.filter((address) => address >= from && address + 2 <= from + most)
   const best = near.toSorted((a, b) => reach(b).length - reach(a).length)[0] ?? first.address
   const end = Math.max(...reach(best), best) + 2
-  return [{ functionCode, address: best + shift, count: end - best }]
+  return [{ functionCode, address: Math.max(0, best + shift), count: end - best }]
 }
 
 function placeOfSerial({ serial, sunspec }: MeterProfile): Place | undefined {

@@ -6,6 +6,8 @@ export interface Reading {
   readonly phase?: NonNullable<Quantity['phase']>
   readonly value?: number
   readonly isTotal: boolean
+  /** Whether its less significant word holds anything. */
+  readonly isFull?: boolean
 }
 
 /** What one phase, or the whole meter, shows of voltage against current. */
@@ -33,6 +35,9 @@ export const isMainsVoltage = (volts: number) => (volts > 95 && volts < 145) || 
 const isMainsFrequency = (hertz: number) => (hertz > 47 && hertz < 53) || (hertz > 57 && hertz < 63)
 // A phase that is not connected.
 const deadVolts = 20
+// A float with its words swapped, read one address off, differs from the right one by its last digits alone: they
+// are missing where the map has a hole.
+const fullScore = 0.1
 const absurdWh = 1e9
 const absurdAmps = 10_000
 const absurdWatts = 1e7
@@ -49,7 +54,9 @@ export function judge(readings: readonly Reading[]): Verdict {
     volts,
     hertz,
     absurdEnergy: energies.some((wh) => wh > absurdWh),
-    score: readings.map(scoreOf).reduce((sum, score) => sum + score, 0),
+    score: readings
+      .map((one) => scoreOf(one) + (one.isFull === true ? fullScore : 0))
+      .reduce((sum, one) => sum + one, 0),
   }
 }
 

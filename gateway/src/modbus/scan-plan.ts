@@ -88,10 +88,23 @@ export function fullSearch(
   ]
 }
 
-/** How long a step takes if nobody answers: each question its characters and its wait. */
+const requestCharacters = 8
+// One character more tells that somebody has begun.
+const firstCharacters = 2
+// Nobody may answer before 3.5 characters have passed, and few do at once.
+const silenceCharacters = 3.5
+const leastTurnaroundMs = 5
+
+/** How long to wait for the first sign of an answer, from the moment that the request begins. */
+export function probeMs(format: SerialFormat, waitMs: number): number {
+  const character = characterMs(format)
+  const turnaroundMs = Math.max(waitMs, silenceCharacters * character + leastTurnaroundMs)
+  return (requestCharacters + firstCharacters) * character + turnaroundMs
+}
+
+/** How long a step takes if nobody answers. */
 export function stepMs({ format, unitIds, waitMs }: ScanStep): number {
-  const characters = 10
-  return unitIds.length * (characters * characterMs(format) + waitMs)
+  return unitIds.length * probeMs(format, waitMs)
 }
 
 function range(from: number, to: number): readonly number[] {

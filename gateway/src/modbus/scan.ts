@@ -1,10 +1,11 @@
 import type { MeterProfile, Role } from '@wattline/protocol'
-import { type BusConfig, makeTransport, type TransportOptions } from './bus-config.ts'
+import { type BusConfig, makeTransport } from './bus-config.ts'
 import { diagnose } from './diagnosis.ts'
 import { type Identity, identify } from './identify.ts'
 import type { Diagnosis, LineEvidence, UnitEvidence } from './line-evidence.ts'
 import { LineProber } from './line-prober.ts'
 import { LineTally } from './line-tally.ts'
+import type { Connect } from './link.ts'
 import { checkLink, type LinkCheck } from './link-check.ts'
 import { toPhases } from './plausibility.ts'
 import type { Profiles } from './profiles.ts'
@@ -43,7 +44,8 @@ export interface ScanOptions {
   /** Stops after the likely settings. */
   readonly quick: boolean
   readonly onProgress: (progress: ScanProgress) => void
-  readonly connect?: TransportOptions['connect']
+  /** Another way to the devices than the bus's own port or socket. */
+  readonly connectAt?: (bus: BusConfig) => Connect
 }
 
 /** A device that answered. */
@@ -88,6 +90,7 @@ const againTries = 3
 const slowWaitMs = 3000
 const readWaitMs = 200
 const listenMs = 1000
+const lingerMs = 100
 const socketWaitMs = 300
 /** About what identifying and checking one device takes. */
 const examineMs = 2500
@@ -208,7 +211,7 @@ class BusScan {
         this.#tick(stepMs({ ...step, unitIds: [unitId] }))
       }
       // Whoever is slow still answers, and another client goes on asking.
-      if (listens) await prober.listen(listenMs)
+      await prober.listen(listens ? listenMs : lingerMs)
       await this.#askLate(prober, session)
       return this.#cleanCount > before
     })
@@ -281,7 +284,7 @@ class BusScan {
     const { profiles, meters } = this.#options
     const expected = meters.find((meter) => meter.unitId === unitId)?.profile
     const reader = new UnitReader(prober, unitId, waitMs)
-    const identity = await identify(reader.read, profiles.values(), expected)
+    const identity = await identify(reader.read, [...profiles.values()], expected)
     const check = await checkLink({ prober, unitId, waitMs, ...(identity === undefined ? {} : { identity }) })
     return { ...check, ...(identity === undefined ? {} : { identity }) }
   }
@@ -290,14 +293,17 @@ class BusScan {
     format: SerialFormat | undefined,
     use: (prober: LineProber, session: Session) => Promise<T>,
   ): Promise<T> {
-    const { bus, scheduler, abort, connect } = this.#options
+    const { bus, scheduler, abort, connectAt } = this.#options
     abort.throwIfAborted()
     const isSerial = bus.serial !== undefined
     const session = this.#session(isSerial ? format : undefined)
     const recorder = new TurnRecorder(scheduler)
     const config =
       bus.serial === undefined || format === undefined ? bus : { ...bus, serial: { ...bus.serial, ...format } }
-    const transport = makeTransport(config, scheduler, { tap: recorder, ...(connect === undefined ? {} : { connect }) })
+    const transport = makeTransport(config, scheduler, {
+      tap: recorder,
+      ...(connectAt === undefined ? {} : { connect: connectAt(config) }),
+    })
     const prober = new LineProber({
       transport,
       scheduler,
