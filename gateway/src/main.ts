@@ -7,7 +7,7 @@ import { exitCodes, toExitCode } from './exit-codes.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
-import { type ScanCommand, scan } from './scan-command.ts'
+import { parseUnitIds, type ScanCommand, scan } from './scan-command.ts'
 import { checkProfiles } from './setup.ts'
 import { gatewayVersion } from './version.ts'
 
@@ -88,6 +88,7 @@ function addScan(program: Command): void {
     .option('--baud-rate <rate>', 'with --serial: what the line is set to', baudRate)
     .addOption(new Option('--parity <parity>', 'with --serial: its parity').choices(['none', 'even', 'odd']))
     .addOption(new Option('--stop-bits <bits>', 'with --serial: its stop bits').choices(['1', '2']))
+    .option('--unit-ids <list>', 'only these, such as 1-16,40', (text) => parseUnitIds(text))
     .option('--quick', 'only the likely settings: under a minute')
     .option('--json', 'print everything as JSON')
     .option('--write <file>', 'write the configuration to a new file')

@@ -6,7 +6,7 @@ import type { LineTally } from './line-tally.ts'
 import type { SerialFormat } from './rtu-framing.ts'
 import { probeMs } from './scan-plan.ts'
 import { type Scheduler, waitUntil } from './scheduler.ts'
-import type { TurnRecorder } from './traffic.ts'
+import { isLevel, type TurnRecorder } from './traffic.ts'
 
 /** What became of one question. */
 export type Outcome =
@@ -107,7 +107,7 @@ export class LineProber {
   }
 
   async #giveUp(connection: Connection, error: WattError): Promise<Outcome> {
-    const cameBytes = error.code === 'bus/frame'
+    const cameBytes = error.code === 'bus/frame' && !this.#options.recorder.heard.every(isLevel)
     const { reconnect } = await connection.giveUp(cameBytes ? tailMs : 0)
     // Modbus TCP takes an answer that nobody waits for any more for a fault of the server.
     if (reconnect && !this.#options.transport.keepsLateAnswers) await this.#reconnect(connection, error)

@@ -1,5 +1,5 @@
 import { shortestAnswer } from './rtu-framing.ts'
-import { dissect, type SeenFrame, type Turn } from './traffic.ts'
+import { dissect, isLevel, type SeenFrame, type Turn, withoutEcho } from './traffic.ts'
 
 /** How requests of one length fared. */
 export interface LengthTally {
@@ -45,6 +45,8 @@ export class LineTally {
   noiseBytes = 0
   /** Of those, 0x00 and 0xFF: what a receiver makes of a line held at one level. */
   levelBytes = 0
+  /** Requests of ours. */
+  requests = 0
   /** Requests that another client sent, and answers to it. */
   foreignRequests = 0
   foreignAnswers = 0
@@ -68,8 +70,7 @@ export class LineTally {
   take({ request, sentAtMs, bytes }: Turn): void {
     if (!this.#isRtu) return
     const asked = request === undefined ? undefined : toAsked(request, sentAtMs)
-    const echoed = request !== undefined && bytes.subarray(0, request.length).equals(request)
-    const { frames, noise } = dissect(echoed ? bytes.subarray(request.length) : bytes)
+    const { frames, noise } = dissect(withoutEcho(bytes, request))
     if (asked !== undefined) this.#remember(asked)
     for (const frame of frames) this.#takeFrame(frame, asked, sentAtMs)
     this.#takeNoise(noise, asked)
@@ -79,6 +80,7 @@ export class LineTally {
     this.#asked = this.#asked.filter(({ atMs }) => asked.atMs - atMs < lateHorizonMs)
     this.#asked.push(asked)
     this.#length(asked).asked++
+    this.requests++
   }
 
   #takeFrame(frame: SeenFrame, current: Asked | undefined, nowMs: number): void {
@@ -103,9 +105,9 @@ export class LineTally {
   #takeNoise(noise: Buffer, asked: Asked | undefined): void {
     if (noise.length === 0) return
     this.noiseBytes += noise.length
-    this.levelBytes += noise.filter((byte) => byte === 0x00 || byte === 0xff).length
+    this.levelBytes += noise.filter(isLevel).length
     if (asked === undefined) this.idleBytes += noise.length
-    if (asked === undefined || asked.answered) return
+    if (asked === undefined || asked.answered || noise.every(isLevel)) return
     const unit = this.unit(asked.unitId)
     unit.garbled++
     this.#length(asked).garbled++

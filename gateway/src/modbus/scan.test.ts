@@ -48,6 +48,26 @@ test('where nobody answers, the search ends within 10 minutes and names the wire
   t.is(result.diagnoses[0]?.fault, 'a-b-swapped')
 })
 
+test('a line that falls to its level after each question has its wires swapped, at any setting', async (t) => {
+  const { result } = await scanVirtually({
+    devices: [],
+    prepare: (line) => {
+      line.rest = Buffer.of(0)
+    },
+  })
+  t.like(result.diagnoses[0], { fault: 'a-b-swapped', certainty: 'likely' })
+  t.true(result.elapsedMs < 60_000, `${result.elapsedMs} ms`)
+})
+
+test('only the unit ids that were named are asked', async (t) => {
+  const devices = [makeMeter({ unitId: 5, profile: threePhase }), makeMeter({ unitId: 200, profile: threePhase })]
+  const { result } = await scanVirtually({ devices, options: { unitIds: [4, 5, 6] } })
+  t.deepEqual(
+    result.devices.map(({ unitId }) => unitId),
+    [5],
+  )
+})
+
 test('cancelling leaves what was found so far', async (t) => {
   const { result } = await scanVirtually({
     devices: [makeMeter({ unitId: 5, profile: threePhase }), makeMeter({ unitId: 200, profile: threePhase })],

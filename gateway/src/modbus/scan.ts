@@ -43,6 +43,8 @@ export interface ScanOptions {
   readonly abort: AbortSignal
   /** Stops after the likely settings. */
   readonly quick: boolean
+  /** The only unit ids to ask, where not all of them. */
+  readonly unitIds?: readonly number[]
   readonly onProgress: (progress: ScanProgress) => void
   /** Another way to the devices than the bus's own port or socket. */
   readonly connectAt?: (bus: BusConfig) => Connect
@@ -140,6 +142,8 @@ class BusScan {
     await this.#walk('likely settings', rungs, true)
     // Also where bytes came that were no answer: somebody is there.
     if (this.#present.size > 0) return await this.#sweepFound()
+    // Every question brings the line's level, and nothing else: no setting will change that.
+    if (this.#isHeld) return
     const likely = likelyFormats(profiles.values(), format)
     for (const one of quick ? likely.slice(0, 1) : likely) {
       if (await this.#walk('every unit id', sweep(one), false)) return await this.#searchMissing(rungs)
@@ -161,6 +165,17 @@ class BusScan {
     this.#searchedAll = true
   }
 
+  #isSpoiling(format: SerialFormat): boolean {
+    return [...this.#session(format).tally.units.values()].some(({ garbled }) => garbled > 0)
+  }
+
+  get #isHeld(): boolean {
+    const tallies = [...this.#sessions.values()].map(({ tally }) => tally)
+    const sum = (pick: (tally: LineTally) => number) => tallies.reduce((total, tally) => total + pick(tally), 0)
+    const levels = sum(({ levelBytes }) => levelBytes)
+    return levels > 0.8 * sum(({ requests }) => requests) && levels > 0.8 * sum(({ noiseBytes }) => noiseBytes)
+  }
+
   get #expectedFormat(): SerialFormat | undefined {
     const { bus, settingsKnown } = this.#options
     if (bus.serial === undefined || !settingsKnown) return undefined
@@ -171,7 +186,11 @@ class BusScan {
   // Everybody on one line has the same settings: the other ids are looked for where one has answered.
   async #sweepFound(): Promise<void> {
     const formats = new Set([...this.#present.values()].flatMap(({ session }) => session.format ?? []))
-    for (const format of formats) await this.#walk('every unit id', sweep(format, [...this.#present.keys()]), false)
+    for (const format of formats) {
+      await this.#walk('every unit id', sweep(format, [...this.#present.keys()]), false)
+      // A line that spoils answers spoils questions too.
+      if (this.#isSpoiling(format)) await this.#walk('once more', sweep(format, [...this.#present.keys()]), false)
+    }
     await this.#searchMissing(likelyFormats(this.#options.profiles.values(), this.#expectedFormat).map(toStep))
   }
 
@@ -191,7 +210,12 @@ class BusScan {
   }
 
   /** Asks what the steps say. Tells whether anybody answered cleanly; with `untilFound`, ends with that step. */
-  async #walk(stage: string, steps: readonly ScanStep[], untilFound: boolean): Promise<boolean> {
+  async #walk(stage: string, wanted: readonly ScanStep[], untilFound: boolean): Promise<boolean> {
+    const only = this.#options.unitIds
+    const steps = wanted.map((step) => ({
+      ...step,
+      unitIds: step.unitIds.filter((unitId) => only === undefined || only.includes(unitId)),
+    }))
     const total = steps.reduce((sum, { unitIds }) => sum + unitIds.length, 0)
     this.#progress = { stage, done: 0, total, restMs: steps.reduce((sum, step) => sum + stepMs(step), 0) }
     let found = false

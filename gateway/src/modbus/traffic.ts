@@ -71,6 +71,15 @@ export interface Turn {
   readonly bytes: Buffer
 }
 
+/** What came, less the copy of the request that adapters return which listen while they send. */
+export function withoutEcho(bytes: Buffer, request: Buffer | undefined): Buffer {
+  const isEcho = request !== undefined && bytes.subarray(0, request.length).equals(request)
+  return isEcho ? bytes.subarray(request.length) : bytes
+}
+
+/** What a receiver makes of a line that is held at one level: no device talks like that. */
+export const isLevel = (byte: number) => byte === 0x00 || byte === 0xff
+
 // A line that babbles must not fill the memory.
 const keptBytes = 4096
 
@@ -95,6 +104,11 @@ export class TurnRecorder implements LineTap {
 
   received(bytes: Uint8Array): void {
     this.#bytes = Buffer.concat([this.#bytes, bytes]).subarray(0, keptBytes)
+  }
+
+  /** What has come since the last request, without its echo. */
+  get heard(): Buffer {
+    return withoutEcho(this.#bytes, this.#request)
   }
 
   /** Ends the turn under way: what comes from now on nobody asked for. */

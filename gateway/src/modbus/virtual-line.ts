@@ -18,6 +18,8 @@ export class VirtualLine {
   readonly devices: VirtualDevice[]
   /** What becomes of an answer's bytes on their way. */
   spoil: (answer: Buffer) => Buffer = (answer) => answer
+  /** What the line brings whenever a request ends. */
+  rest: Buffer = Buffer.alloc(0)
   readonly opened: SerialFormat[] = []
   readonly functionCodes = new Set<number>()
   requests = 0
@@ -56,6 +58,7 @@ export class VirtualLine {
 
   #take(frame: Buffer, format: SerialFormat, deliver: (bytes: Buffer) => void): void {
     this.requests++
+    if (this.rest.length > 0) this.#scheduler.after(frame.length * characterMs(format), () => deliver(this.rest))
     if (crc16(frame.subarray(0, -2)) !== frame.readUInt16LE(frame.length - 2)) return
     const request: SeenRequest = {
       unitId: frame.readUInt8(0),
