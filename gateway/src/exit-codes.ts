@@ -3,6 +3,8 @@ import { WattError } from '@wattline/protocol'
 /** What the process ends with, after sysexits(3). */
 export const exitCodes = {
   ok: 0,
+  /** A scan that noticed something wrong. */
+  findings: 1,
   /** The command line is wrong. */
   usage: 64,
   /** A port is taken: another program must go first. */

@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { stringify } from 'yaml'
 import { acceptSwap, exportRecords, printCertificates, printKeys } from './commands.ts'
 import { loadConfig } from './config.ts'
@@ -7,6 +7,7 @@ import { exitCodes, toExitCode } from './exit-codes.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
+import { parseUnitIds, type ScanCommand, scan } from './scan-command.ts'
 import { checkProfiles } from './setup.ts'
 import { gatewayVersion } from './version.ts'
 
@@ -67,7 +68,37 @@ function buildProgram(): Command {
   withConfig(program.command('recover'))
     .description('save what is readable of a damaged database, and put it aside')
     .action(({ config }: ConfigOption) => recover(loadConfig(config), stdout))
+  addScan(program)
   return program
+}
+
+function addScan(program: Command): void {
+  const baudRate = (text: string) => {
+    const rate = Number(text)
+    if (!Number.isInteger(rate) || rate < 300 || rate > 921_600)
+      throw new InvalidArgumentError('300 to 921600 expected')
+    return rate
+  }
+  program
+    .command('scan')
+    .description('find the meters on a bus, tell what is wrong with it, and print a configuration; only reads')
+    .option('--config <file>', 'scan the buses of this configuration')
+    .option('--bus <id>', 'with --config: only this bus')
+    .option('--serial <path>', 'scan a serial port')
+    .option('--tcp <host:port>', 'scan behind a Modbus TCP address')
+    .option('--rtu-over-tcp <host:port>', 'scan behind a serial device server')
+    .option('--baud-rate <rate>', 'with --serial: what the line is set to', baudRate)
+    .addOption(new Option('--parity <parity>', 'with --serial: its parity').choices(['none', 'even', 'odd']))
+    .addOption(new Option('--stop-bits <bits>', 'with --serial: its stop bits').choices(['1', '2']))
+    .option('--unit-ids <list>', 'only these, such as 1-16,40', (text) => parseUnitIds(text))
+    .option('--quick', 'only the likely settings: under a minute')
+    .option('--json', 'print everything as JSON')
+    .option('--write <file>', 'write the configuration to a new file')
+    .action(async ({ stopBits, ...rest }: Omit<ScanCommand, 'stopBits'> & { stopBits?: '1' | '2' }) => {
+      const command =
+        stopBits === undefined ? rest : { ...rest, stopBits: stopBits === '1' ? (1 as const) : (2 as const) }
+      process.exitCode = await scan(command, loadProfiles(defaultProfileFolder()))
+    })
 }
 
 // Whoever reads our output may go before we are done, as `head` does.

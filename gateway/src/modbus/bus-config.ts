@@ -2,6 +2,7 @@ import { WattError } from '@wattline/protocol'
 import { Connection } from './connection.ts'
 import type { TimingOptions } from './device-timing.ts'
 import type { FramedPort } from './framed-port.ts'
+import { type LineTap, tapped } from './line-tap.ts'
 import type { Connect, Link } from './link.ts'
 import { MbapPort } from './mbap-port.ts'
 import type { WireCost } from './planner.ts'
@@ -68,13 +69,24 @@ const assumedFormat: SerialFormat = { baudRate: 9600, parity: 'none', stopBits: 
 const shortestLatencyMs = 0.5
 const tcpRegisterMs = 0.002
 
-export function makeTransport(config: BusConfig, scheduler: Scheduler): Transport {
+export interface TransportOptions {
+  /** Sees every byte that goes by. */
+  readonly tap?: LineTap
+  /** Another way to the other side than the config's port or socket. */
+  readonly connect?: Connect
+}
+
+export function makeTransport(config: BusConfig, scheduler: Scheduler, options: TransportOptions = {}): Transport {
   const { id, serial, tcp, rtuOverTcp } = config
   const given = [serial, tcp, rtuOverTcp].filter((one) => one !== undefined)
   if (given.length !== 1) {
     throw new WattError('config/invalid', `bus ${id}: one of serial, tcp, rtuOverTcp expected, got ${given.length}`)
   }
-  const joined = (connect: Connect, makePort: MakePort) => join({ busId: id, scheduler, connect, makePort })
+  const { tap } = options
+  const joined = (usual: Connect, makePort: MakePort) => {
+    const connect = options.connect ?? usual
+    return join({ busId: id, scheduler, connect: tap === undefined ? connect : tapped(connect, tap), makePort })
+  }
   const rtu =
     (format: SerialFormat, reconnectAfterSilence: boolean): MakePort =>
     (link) =>
