@@ -6,7 +6,11 @@ export interface Electricity {
   readonly phases: 1 | 2 | 3
   /** Simulated seconds since the start. */
   readonly seconds: number
+  /** Phases whose current transformer sits on another phase's conductor. */
+  readonly wrongPhases: readonly Phase[]
 }
+
+export type Phase = 'L1' | 'L2' | 'L3'
 
 const phaseNumbers: Readonly<Record<NonNullable<Quantity['phase']>, number>> = { L1: 0, L2: 1, L3: 2, N: 3 }
 
@@ -15,9 +19,10 @@ export function toMomentaryValue(quantity: Quantity, electricity: Electricity): 
   const { powerMilliwatts, phases, seconds } = electricity
   const share = quantity.phase === undefined ? 1 : 1 / phases
   const watts = (powerMilliwatts / 1000) * share
+  const inPhase = inPhaseShare(quantity.phase, electricity)
   switch (quantity.measurand) {
     case 'Power.Active.Import':
-      return watts
+      return watts * inPhase
     case 'Voltage':
       return toVolts(quantity, seconds)
     case 'Current.Import':
@@ -25,10 +30,17 @@ export function toMomentaryValue(quantity: Quantity, electricity: Electricity): 
     case 'Frequency':
       return Math.round(100 * (50 + 0.02 * Math.sin(seconds / 61))) / 100
     case 'Power.Factor':
-      return toPowerFactor(watts)
+      return toPowerFactor(watts) * inPhase
     default:
       throw new Error(`${quantity.measurand} is an energy`)
   }
+}
+
+// How much of a current is in phase with the voltage that it is measured against: cos 120 degrees where the
+// transformer sits on another phase.
+function inPhaseShare(phase: Quantity['phase'], { phases, wrongPhases }: Electricity): number {
+  if (phase === undefined) return 1 - (1.5 * wrongPhases.length) / phases
+  return wrongPhases.some((wrong) => wrong === phase) ? -0.5 : 1
 }
 
 function toVolts(quantity: Quantity, seconds: number): number {
