@@ -6,7 +6,7 @@ import {
   type Rational,
   registerWords,
 } from '@wattline/protocol'
-import { toMomentaryValue } from './electricity.ts'
+import { type Phase, toMomentaryValue } from './electricity.ts'
 import { type Flow, millijoulesPerWh } from './energy-tree.ts'
 import { exceptionCodes, type RegisterReader } from './pdu.ts'
 import { encodeSerial, layOutRegisters, type PlacedSlot, type Slot } from './register-map.ts'
@@ -31,6 +31,7 @@ interface Measured {
   readonly since: { readonly importMillijoules: bigint; readonly exportMillijoules: bigint }
   readonly powerMilliwatts: number
   readonly seconds: number
+  readonly wrongPhases: readonly Phase[]
 }
 
 /** One meter: counts what flows through it, and serves its registers as its profile describes them. */
@@ -43,6 +44,10 @@ export class SimMeter implements RegisterReader {
   #width: bigint | undefined
   #held: Measured | undefined
   #valueless = false
+  #shift = 0
+  #wordsSwapped = false
+  #reversed = false
+  #wrongPhases: readonly Phase[] = []
 
   constructor(options: SimMeterOptions) {
     this.id = options.id
@@ -65,6 +70,14 @@ export class SimMeter implements RegisterReader {
     return { importMillijoules, exportMillijoules }
   }
 
+  /** What the meter measures besides energy, in base units, before a register rounds it. */
+  get values(): Readonly<Record<string, number>> {
+    const { profile } = this.#options
+    const measured = { ...(this.#held ?? this.#measure()), phases: profile.phases }
+    const momentary = profile.quantities.filter(({ measurand }) => !measurand.startsWith('Energy.'))
+    return Object.fromEntries(momentary.map((quantity) => [nameOf(quantity), toMomentaryValue(quantity, measured)]))
+  }
+
   /** Freezes all registers, or lets them go on. */
   setStuck(stuck: boolean): void {
     this.#held = stuck ? this.#measure() : undefined
@@ -73,6 +86,30 @@ export class SimMeter implements RegisterReader {
   /** Makes every register hold what means "no value". */
   setValueless(valueless: boolean): void {
     this.#valueless = valueless
+  }
+
+  /** Serves every register so much further. */
+  setShift(by: number): void {
+    this.#shift = by
+  }
+
+  /** Serves values of several words in the other word order, or in their own. */
+  setWordsSwapped(swapped: boolean): void {
+    this.#wordsSwapped = swapped
+  }
+
+  /** Feeds the meter from its other side: what was import is export. The registers go on from where they are. */
+  setReversed(reversed: boolean): void {
+    this.#rewire(() => {
+      this.#reversed = reversed
+    })
+  }
+
+  /** Puts the transformers of some phases on another phase's conductor. The registers go on from where they are. */
+  setWrongPhases(phases: readonly Phase[]): void {
+    this.#rewire(() => {
+      this.#wrongPhases = phases
+    })
   }
 
   /** Counts modulo a width from now on; without one, from 0. */
@@ -97,7 +134,8 @@ export class SimMeter implements RegisterReader {
   }
 
   /** Words of both kinds of registers. Between the named ones a meter shows 0, and far away an exception. */
-  read(functionCode: 3 | 4, address: number, count: number): readonly number[] | number {
+  read(functionCode: 3 | 4, askedAddress: number, count: number): readonly number[] | number {
+    const address = askedAddress - this.#shift
     const { maxRegisters } = this.#options.profile
     if (count > maxRegisters) return exceptionCodes.illegalDataValue
     const near = this.#slots.filter(
@@ -120,22 +158,48 @@ export class SimMeter implements RegisterReader {
 
   #measure(): Measured {
     const { flow, seconds } = this.#options
+    const counted = this.#count()
     const cut = (value: bigint) => (this.#width === undefined ? value : value % this.#width)
     return {
-      importMillijoules: cut(flow.importMillijoules + this.#offset.import),
-      exportMillijoules: cut(flow.exportMillijoules + this.#offset.export),
-      since: { importMillijoules: flow.importMillijoules, exportMillijoules: flow.exportMillijoules },
-      powerMilliwatts: flow.powerMilliwatts,
+      importMillijoules: cut(counted.import + this.#offset.import),
+      exportMillijoules: cut(counted.export + this.#offset.export),
+      since: { importMillijoules: counted.import, exportMillijoules: counted.export },
+      powerMilliwatts: this.#reversed ? -flow.powerMilliwatts : flow.powerMilliwatts,
       seconds: seconds(),
+      wrongPhases: this.#wrongPhases,
     }
   }
 
+  // What the meter would have counted if it had always been wired as it is now. A phase whose transformer is 120 degrees
+  // off counts cos 120 degrees of its energy: half of it, the other way.
+  #count(): { import: bigint; export: bigint } {
+    const { flow, profile } = this.#options
+    const halves = BigInt(2 * profile.phases - 3 * this.#wrongPhases.length)
+    const backwards = this.#reversed !== halves < 0n
+    const share = (value: bigint) => (value * (halves < 0n ? -halves : halves)) / BigInt(2 * profile.phases)
+    const [forward, back] = [share(flow.importMillijoules), share(flow.exportMillijoules)]
+    return backwards ? { import: back, export: forward } : { import: forward, export: back }
+  }
+
+  #rewire(change: () => void): void {
+    const before = this.#count()
+    change()
+    const after = this.#count()
+    this.#offset.import += before.import - after.import
+    this.#offset.export += before.export - after.export
+  }
+
   #restartAt(millijoules: bigint): void {
-    const { flow } = this.#options
-    this.#offset = { import: millijoules - flow.importMillijoules, export: millijoules - flow.exportMillijoules }
+    const counted = this.#count()
+    this.#offset = { import: millijoules - counted.import, export: millijoules - counted.export }
   }
 
   #encode(slot: Slot, measured: Measured): readonly number[] {
+    const words = this.#encodeInOrder(slot, measured)
+    return this.#wordsSwapped && isNumber(slot) ? words.toReversed() : words
+  }
+
+  #encodeInOrder(slot: Slot, measured: Measured): readonly number[] {
     if (slot.kind === 'fixed') return slot.words
     if (slot.kind === 'serial') return encodeSerial(this.#serial, slot.register)
     if (this.#valueless) return encodeNoValue(slot.quantity)
@@ -147,6 +211,15 @@ export class SimMeter implements RegisterReader {
     const value = toMomentaryValue(slot.quantity, { ...measured, phases, splitsPower })
     return encodeQuantity(value, slot.quantity, slot.scaleFactor)
   }
+}
+
+function nameOf({ measurand, phase }: Quantity): string {
+  return phase === undefined ? measurand : `${measurand} ${phase}`
+}
+
+// Texts and what a SunSpec map says of itself have no word order.
+function isNumber(slot: Slot): boolean {
+  return slot.kind === 'quantity' || (slot.kind === 'serial' && slot.register.type === 'uint32')
 }
 
 function energyOf(quantity: Quantity, measured: Measured, phases: number): Rational {
