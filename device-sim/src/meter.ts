@@ -73,7 +73,7 @@ export class SimMeter implements RegisterReader {
   /** What the meter measures besides energy, in base units, before a register rounds it. */
   get values(): Readonly<Record<string, number>> {
     const { profile } = this.#options
-    const measured = { ...(this.#held ?? this.#measure()), phases: profile.phases }
+    const measured = { ...(this.#held ?? this.#measure()), phases: profile.phases, splitsPower: splitsPower(profile) }
     const momentary = profile.quantities.filter(({ measurand }) => !measurand.startsWith('Energy.'))
     return Object.fromEntries(momentary.map((quantity) => [nameOf(quantity), toMomentaryValue(quantity, measured)]))
   }
@@ -203,14 +203,22 @@ export class SimMeter implements RegisterReader {
     if (slot.kind === 'fixed') return slot.words
     if (slot.kind === 'serial') return encodeSerial(this.#serial, slot.register)
     if (this.#valueless) return encodeNoValue(slot.quantity)
-    const { phases, quantities } = this.#options.profile
+    const { phases } = this.#options.profile
     if (slot.quantity.measurand.startsWith('Energy.')) {
       return encodeEnergy(energyOf(slot.quantity, measured, phases), slot.quantity, slot.scaleFactor)
     }
-    const splitsPower = quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
-    const value = toMomentaryValue(slot.quantity, { ...measured, phases, splitsPower })
+    const value = toMomentaryValue(slot.quantity, {
+      ...measured,
+      phases,
+      splitsPower: splitsPower(this.#options.profile),
+    })
     return encodeQuantity(value, slot.quantity, slot.scaleFactor)
   }
+}
+
+// Some meters show import and export as two powers, both without a sign.
+function splitsPower({ quantities }: MeterProfile): boolean {
+  return quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
 }
 
 function nameOf({ measurand, phase }: Quantity): string {

@@ -211,6 +211,10 @@ export class MeterReader {
   }
 
   async #readSerial(serial: SerialRegister): Promise<string> {
+    return decodeSerial(await this.#readWords(await this.#placeSerial(serial)), serial)
+  }
+
+  async #placeSerial(serial: SerialRegister): Promise<Pick<ReadRequest, 'functionCode' | 'address' | 'count'>> {
     const base = await this.#baseAddress(serial)
     const count = serial.type === 'string' ? serial.words : 2
     return { functionCode: serial.functionCode, address: base + serial.address, count }
