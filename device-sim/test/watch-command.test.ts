@@ -105,7 +105,7 @@ test('on a line that a gateway reads, watch says who has it; the gateway shows t
     ['L1', 'L2', 'L3'],
   )
   const metrics = await (await fetch(`http://127.0.0.1:${web}/metrics`)).text()
-  t.regex(metrics, /wattline_meter_value\{point="gw-1\/roof",measurand="Frequency",phase=""\} (49|50)/)
+  t.regex(metrics, /wattline_meter_value\{point="gw-1\/roof",measurand="Frequency",phase="",tariff=""\} (49|50)/)
 })
 
 interface Status {

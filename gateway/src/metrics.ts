@@ -66,7 +66,7 @@ export function makeMetrics(): Metrics {
   const values = new Gauge({
     name: 'wattline_meter_value',
     help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
-    labelNames: ['point', 'measurand', 'phase'],
+    labelNames: ['point', 'measurand', 'phase', 'tariff'],
     registers,
   })
   const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
@@ -86,8 +86,9 @@ export function makeMetrics(): Metrics {
     format: (sources) => {
       values.reset()
       for (const [point, latest] of sources.values()) {
-        for (const { measurand, phase = '', value } of latest?.list ?? [])
-          values.set({ point, measurand, phase }, value)
+        for (const { measurand, phase = '', tariff = '', value } of latest?.list ?? []) {
+          values.set({ point, measurand, phase, tariff }, value)
+        }
       }
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
       databaseBytes.set(sources.databaseBytes())

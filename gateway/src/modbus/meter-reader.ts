@@ -122,9 +122,10 @@ export class MeterReader {
     if (readings instanceof WattError) return undefined // the poll of the energy meets the same, and tells it
     const takenAt = this.#options.clock.now()
     const list = [...readings].flatMap(([{ quantity }, { value }]): OtherValue[] => {
-      const { measurand, phase } = quantity
+      const { measurand, phase, tariff } = quantity
       if (typeof value !== 'number') return []
-      return [{ measurand, ...(phase === undefined ? {} : { phase }), value }]
+      const which = { ...(phase === undefined ? {} : { phase }), ...(tariff === undefined ? {} : { tariff }) }
+      return [{ measurand, ...which, value }]
     })
     return list.length === 0 ? undefined : { takenAt, list }
   }
@@ -214,7 +215,7 @@ export class MeterReader {
     return decodeSerial(await this.#readWords(await this.#placeSerial(serial)), serial)
   }
 
-  async #placeSerial(serial: SerialRegister): Promise<Pick<ReadRequest, 'functionCode' | 'address' | 'count'>> {
+  async #placeSerial(serial: SerialRegister): Promise<Span> {
     const base = await this.#baseAddress(serial)
     const count = serial.type === 'string' ? serial.words : 2
     return { functionCode: serial.functionCode, address: base + serial.address, count }

@@ -5,6 +5,8 @@ export interface OtherValue {
   readonly measurand: Measurand
   /** Absent for the value over all phases. */
   readonly phase?: NonNullable<Quantity['phase']>
+  /** Where the meter counts each tariff on its own. */
+  readonly tariff?: number
   /** In the measurand's base unit: W, V, A, Hz or 1; energies in Wh. */
   readonly value: number
 }

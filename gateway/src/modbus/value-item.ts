@@ -42,7 +42,7 @@ export function decodeItem(item: ValueItem, words: readonly number[]): number {
   return decodeQuantity(own.words, quantity, factor)
 }
 
-/** The measurand, with its phase where it has one. */
-export function nameOf({ measurand, phase }: Quantity): string {
-  return phase === undefined ? measurand : `${measurand} ${phase}`
+/** The measurand, with its phase and tariff where it has them. */
+export function nameOf({ measurand, phase, tariff }: Quantity): string {
+  return [measurand, phase, tariff === undefined ? undefined : `tariff ${tariff}`].filter(Boolean).join(' ')
 }
