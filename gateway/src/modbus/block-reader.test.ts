@@ -96,6 +96,24 @@ test('a meter that is silent where it should refuse is found out too', async (t)
   t.true(bus.requests.every(({ count }) => count <= 10))
 })
 
+test('a meter that pleads failure where it should refuse is found out too', async (t) => {
+  const failure = () => new WattError('bus/exception', 'exception 4 (server device failure)', { retryable: true })
+  const { round } = rig({ fault: ({ address }) => (address === 0 ? failure() : undefined) })
+  for (let i = 0; i < 8; i++) await round()
+  t.deepEqual(await round(), all.with(0, 'bus/exception'))
+})
+
+test('what a line has taught is doubted after a day', async (t) => {
+  const { round, bus, scheduler } = rig({ fault: ({ count }) => (count > 10 ? refused() : undefined) })
+  for (let i = 0; i < 4; i++) await round()
+  bus.fault = () => undefined
+  await round()
+  t.is(bus.requests.length, 4)
+  await scheduler.advance(86_400_000)
+  await round()
+  t.is(bus.requests.length, 3)
+})
+
 test('after a reset everything is tried again', async (t) => {
   const { round, bus, reader } = rig({ fault: ({ count }) => (count > 10 ? refused() : undefined) })
   for (let i = 0; i < 4; i++) await round()

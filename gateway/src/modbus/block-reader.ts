@@ -30,8 +30,10 @@ export type ItemOutcome =
 const variation = 7
 // What a device does not have is asked for again after so long.
 const absentMs = 3_600_000
-// Some devices are silent where they should refuse; but any answer may get lost once.
+// Some devices are silent, or plead failure, where they should refuse; but any answer may get lost once.
 const silencesToRefusal = 2
+// A noisy line teaches what is not so, and a meter's firmware may change.
+const forgetMs = 86_400_000
 
 /** Reads many values of one device in few requests, behind everything else that the bus has to do. */
 export class BlockReader {
@@ -39,22 +41,26 @@ export class BlockReader {
   readonly #absent = new Map<string, { readonly untilMs: number; readonly error: WattError }>()
   readonly #silences = new Map<string, number>()
   #learnt: Learnt
+  #learntSinceMs: number
 
   constructor(options: BlockReaderOptions) {
     this.#options = options
     this.#learnt = this.#learnNothing()
+    this.#learntSinceMs = options.scheduler.now()
   }
 
   /** Another device may answer now. */
   reset(): void {
     this.#learnt = this.#learnNothing()
+    this.#learntSinceMs = this.#options.scheduler.now()
     this.#absent.clear()
     this.#silences.clear()
   }
 
   /** Reads the items, as far as the device has them and answers. Never throws what a bus throws. */
   async read<T extends Span>(items: readonly T[]): Promise<ReadonlyMap<T, ItemOutcome>> {
-    const { bus, unitId } = this.#options
+    const { bus, unitId, scheduler } = this.#options
+    if (scheduler.now() - this.#learntSinceMs >= forgetMs) this.reset()
     const outcomes = new Map<T, ItemOutcome>()
     const present = items.filter((item) => {
       const error = this.#absence(item)
@@ -120,8 +126,8 @@ export class BlockReader {
   }
 
   #isRefusal(block: Block, error: WattError): boolean {
-    if (error.code === 'bus/exception') return !error.retryable
-    if (error.code !== 'bus/timeout' && error.code !== 'bus/frame') return false
+    if (error.code === 'bus/exception' && !error.retryable) return true
+    if (!['bus/exception', 'bus/timeout', 'bus/frame'].includes(error.code)) return false
     const silences = (this.#silences.get(nameOf(block)) ?? 0) + 1
     this.#silences.set(nameOf(block), silences)
     return silences >= silencesToRefusal
