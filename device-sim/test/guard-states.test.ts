@@ -27,6 +27,7 @@ const stories: readonly {
   { id: 'leapt', state: 'implausible-jump', second: (lastWh) => ({ startWh: lastWh + 50_000_000n }) },
   { id: 'swapped', state: 'meter-swapped', second: () => ({ startWh: 12n, serial: '20250001' }) },
   { id: 'stuck', state: 'frozen', second: () => ({ faults: [{ at: 1, kind: 'stuck' }] }) },
+  { id: 'garbled', state: 'implausible-grid', second: () => ({ faults: [{ at: 0, kind: 'swapped-words' }] }) },
   // The grid is well; the second day's configuration says that it is another one.
   { id: 'foreign', state: 'implausible-grid', second: () => ({ grid: { voltageV: [250, 305] } }) },
   // At 111 Wh a second, the fuse allows one of its steps in seventeen.
@@ -123,7 +124,7 @@ test('every state of a reading is signed, told and counted as it should be, thro
   await sim.stop()
 
   // The third: what was wrong is put right.
-  const healed = ['silent', 'valueless', 'fallen', 'foreign', 'stuck']
+  const healed = ['silent', 'valueless', 'fallen', 'garbled', 'foreign', 'stuck']
   const goodWh = new Map<string, bigint>()
   for (const { id } of stories) {
     const texts = await exportTexts(id)
