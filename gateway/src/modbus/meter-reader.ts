@@ -83,6 +83,7 @@ export class MeterReader {
   readonly #blocks: BlockReader
   #model: FoundSunSpecModel | undefined
   #connections = 0
+  #lastSerial: string | undefined
   #serialDueMs = Number.NEGATIVE_INFINITY
 
   constructor(options: MeterReaderOptions) {
@@ -226,7 +227,9 @@ export class MeterReader {
     // The next chance comes an interval from now, and must not be later than the hour.
     if (now + this.#options.intervalMs <= this.#serialDueMs) return undefined
     const serial = await this.#side(this.#serial)
-    if (serial !== undefined) this.#serialDueMs = now + serialEveryMs
+    // A number that is new is asked for again at the next poll: what was garbage once must not stand for an hour.
+    if (serial !== undefined && serial === this.#lastSerial) this.#serialDueMs = now + serialEveryMs
+    this.#lastSerial = serial ?? this.#lastSerial
     return serial
   }
 

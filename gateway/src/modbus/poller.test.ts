@@ -180,6 +180,16 @@ test('the serial number is read at least hourly, and never repeated in between',
   for (const [i, time] of times.entries()) if (i > 0) t.true(time - times[i - 1]! <= 3_600_000)
 })
 
+test('a serial number that is garbage once is told, and put right at the next poll', async (t) => {
+  const { scheduler, meter, snapshots } = rig(t)
+  meter.serial = 8888
+  await scheduler.advance(0)
+  meter.serial = 4711
+  await scheduler.advance(180_000)
+  const told = snapshots.map(({ outcome }) => outcome.ok && outcome.serial)
+  t.deepEqual(told.slice(0, 4), ['8888', '4711', '4711', undefined])
+})
+
 test('a meter swapped during a silence, or behind a replugged bus, shows its serial number at once', async (t) => {
   const { scheduler, bus, meter, snapshots } = rig(t)
   await scheduler.advance(60_000)
@@ -189,7 +199,7 @@ test('a meter swapped during a silence, or behind a replugged bus, shows its ser
   meter.serial = 4712
   await scheduler.advance(60_000)
   t.is(valuesOf(t, snapshots.at(-1)).serial, '4712')
-  await scheduler.advance(60_000)
+  await scheduler.advance(120_000)
   t.is(valuesOf(t, snapshots.at(-1)).serial, undefined)
   meter.serial = 4713
   bus.connections++
