@@ -91,7 +91,7 @@ export class MeterReader {
     this.#directions = options.directions ?? listDirections(profile)
     // Tells a profile that cannot serve these directions at the start, not at the first poll.
     planEnergySnapshot(profile, this.#directions)
-    const power = profile.quantities.find((q) => q.measurand === 'Power.Active.Import' && q.phase === undefined)
+    const power = findSignedPower(profile)
     const { serial, maxRegisters, minGapMs = 0 } = profile
     this.#blocks = new BlockReader({ bus, unitId, maxRegisters, minGapMs, scheduler })
     this.#power = power && new SideRead(scheduler, () => this.#readPower(power))
@@ -267,6 +267,12 @@ export class MeterReader {
     const order = priority === undefined ? {} : { priority }
     return bus.read({ unitId, functionCode, address, count, maxCount, minGapMs, ...order })
   }
+}
+
+// Of two powers without a sign, one would be taken for the whole: such a meter tells none here.
+function findSignedPower({ quantities }: MeterProfile): Quantity | undefined {
+  if (quantities.some(({ measurand }) => measurand === 'Power.Active.Export')) return undefined
+  return quantities.find((q) => q.measurand === 'Power.Active.Import' && q.phase === undefined)
 }
 
 function listDirections(profile: MeterProfile): readonly EnergyDirection[] {
