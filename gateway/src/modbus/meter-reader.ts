@@ -89,8 +89,9 @@ export class MeterReader {
     this.#options = options
     const { profile, scheduler, bus, unitId } = options
     this.#directions = options.directions ?? listDirections(profile)
-    // Tells a profile that cannot serve these directions at the start, not at the first poll.
-    planEnergySnapshot(profile, this.#directions)
+    // Tells a profile that cannot serve these directions at the start, not at the first poll. Who names none may want
+    // to look at a meter that no record can be made of.
+    if (options.directions !== undefined) planEnergySnapshot(profile, this.#directions)
     const power = findSignedPower(profile)
     const { serial, maxRegisters, minGapMs = 0 } = profile
     this.#blocks = new BlockReader({ bus, unitId, maxRegisters, minGapMs, scheduler })
@@ -214,7 +215,7 @@ export class MeterReader {
     return decodeSerial(await this.#readWords(await this.#placeSerial(serial)), serial)
   }
 
-  async #placeSerial(serial: SerialRegister): Promise<Pick<ReadRequest, 'functionCode' | 'address' | 'count'>> {
+  async #placeSerial(serial: SerialRegister): Promise<Span> {
     const base = await this.#baseAddress(serial)
     const count = serial.type === 'string' ? serial.words : 2
     return { functionCode: serial.functionCode, address: base + serial.address, count }

@@ -41,8 +41,3 @@ export function decodeItem(item: ValueItem, words: readonly number[]): number {
   const factor = quantity.scaleFactor === undefined ? 0 : decodeScaleFactor(own.scaleFactor, quantity)
   return decodeQuantity(own.words, quantity, factor)
 }
-
-/** The measurand, with its phase where it has one. */
-export function nameOf({ measurand, phase }: Quantity): string {
-  return phase === undefined ? measurand : `${measurand} ${phase}`
-}

@@ -1,6 +1,6 @@
-import { isEnergyTotal } from './measurands.ts'
+import { isEnergyTotal, nameQuantity } from './measurands.ts'
 import type { Fingerprint, MeterProfile } from './meter-profile.ts'
-import { nameQuantity, placeQuantity, standOnOneAnother } from './profile-checks.ts'
+import { placeQuantity, standOnOneAnother } from './profile-checks.ts'
 
 /**
  * What a profile says of its totals against what is known of the same meter: it calls a total what another profile knows
