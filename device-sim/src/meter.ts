@@ -2,6 +2,7 @@ import {
   encodeEnergy,
   encodeQuantity,
   type MeterProfile,
+  nameQuantity,
   type Quantity,
   type Rational,
   registerWords,
@@ -73,9 +74,11 @@ export class SimMeter implements RegisterReader {
   /** What the meter measures besides energy, in base units, before a register rounds it. */
   get values(): Readonly<Record<string, number>> {
     const { profile } = this.#options
-    const measured = { ...(this.#held ?? this.#measure()), phases: profile.phases, splitsPower: splitsPower(profile) }
+    const measured = this.#held ?? this.#measure()
     const momentary = profile.quantities.filter(({ measurand }) => !measurand.startsWith('Energy.'))
-    return Object.fromEntries(momentary.map((quantity) => [nameOf(quantity), toMomentaryValue(quantity, measured)]))
+    return Object.fromEntries(
+      momentary.map((quantity) => [nameQuantity(quantity), this.#momentary(quantity, measured)]),
+    )
   }
 
   /** Freezes all registers, or lets them go on. */
@@ -203,26 +206,18 @@ export class SimMeter implements RegisterReader {
     if (slot.kind === 'fixed') return slot.words
     if (slot.kind === 'serial') return encodeSerial(this.#serial, slot.register)
     if (this.#valueless) return encodeNoValue(slot.quantity)
-    const { phases } = this.#options.profile
     if (slot.quantity.measurand.startsWith('Energy.')) {
-      return encodeEnergy(energyOf(slot.quantity, measured, phases), slot.quantity, slot.scaleFactor)
+      const energy = energyOf(slot.quantity, measured, this.#options.profile.phases)
+      return encodeEnergy(energy, slot.quantity, slot.scaleFactor)
     }
-    const value = toMomentaryValue(slot.quantity, {
-      ...measured,
-      phases,
-      splitsPower: splitsPower(this.#options.profile),
-    })
-    return encodeQuantity(value, slot.quantity, slot.scaleFactor)
+    return encodeQuantity(this.#momentary(slot.quantity, measured), slot.quantity, slot.scaleFactor)
   }
-}
 
-// Some meters show import and export as two powers, both without a sign.
-function splitsPower({ quantities }: MeterProfile): boolean {
-  return quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
-}
-
-function nameOf({ measurand, phase }: Quantity): string {
-  return phase === undefined ? measurand : `${measurand} ${phase}`
+  #momentary(quantity: Quantity, measured: Measured): number {
+    const { phases, quantities } = this.#options.profile
+    const splitsPower = quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
+    return toMomentaryValue(quantity, { ...measured, phases, splitsPower })
+  }
 }
 
 // Texts and what a SunSpec map says of itself have no word order.

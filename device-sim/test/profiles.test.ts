@@ -6,6 +6,7 @@ import {
   energyMeasurands,
   isEnergyTotal,
   type MeterProfile,
+  nameQuantity,
   planEnergySnapshot,
   WattError,
 } from '@wattline/protocol'
@@ -155,4 +156,32 @@ test('a meter without a total that may be signed is refused for every role, with
     t.regex(stderr, new RegExp(`meters\\[${i}\\]\\.profile: profile ${id}: no record can be made of it: .*counter`))
   }
   t.true(watching.some(({ id }) => id === 'siemens-pac2200'))
+})
+
+test('a meter that no record can be made of is watched all the same, every register of it', async (t) => {
+  const folder = makeTestFolder(t)
+  const [port = 0] = await freePorts(1)
+  const config = join(folder, 'sim.yaml')
+  const tcp = { host, port }
+  const curve = { constant: { powerW: 0 } }
+  const meters = watching.map(({ id }, i) => ({ id, unitId: i + 1, profile: id, startWh: 3_000_000, tcp, curve }))
+  writeFileSync(config, stringify({ version: 1, meters }, { aliasDuplicateObjects: false }))
+  const simulator = new Program('sim', ['--config', config])
+  t.teardown(() => simulator.stop())
+  await simulator.event('sim.started')
+  const energies: Record<string, number> = {}
+  for (const [i, { id, quantities }] of watching.entries()) {
+    const place = ['--tcp', `${host}:${port}`, '--unit', String(i + 1), '--profile', id]
+    const { stdout, stderr } = await runCommand('gateway', ['watch', ...place, '--once', '--json'])
+    const { registers } = JSON.parse(stdout || '{}') as { registers?: { name: string; value?: number }[] }
+    const shown = new Map(registers?.map(({ name, value }) => [name, value]))
+    for (const name of quantities.map(nameQuantity)) t.is(typeof shown.get(name), 'number', `${id} ${name}: ${stderr}`)
+    for (const [name, value = 0] of shown) if (name.startsWith('Energy.')) energies[name] = value
+  }
+  t.deepEqual(energies, {
+    'Energy.Active.Import.Interval T1': 2_000_000,
+    'Energy.Active.Import.Interval T2': 1_000_000,
+    'Energy.Active.Export.Interval T1': 2_000_000,
+    'Energy.Active.Export.Interval T2': 1_000_000,
+  })
 })

@@ -23,7 +23,11 @@ export function checkReferences(input: unknown): readonly ReferenceProblem[] {
   const meterIds = meters.map((meter) => textOf(meter, 'id'))
   const addresses = meters.map((meter) => {
     const [bus, unitId] = [fieldOf(meter, 'bus'), fieldOf(meter, 'unitId')]
-    return typeof bus === 'string' && typeof unitId === 'number' ? `unit ${unitId} on bus '${bus}'` : undefined
+    if (typeof bus !== 'string' || typeof unitId !== 'number') return undefined
+    // One SunSpec device may hold several meters, which are told apart by model and number.
+    const instance = fieldOf(meter, 'sunspecInstance')
+    const part = typeof instance === 'number' ? `${textOf(meter, 'profile')} ${instance} of ` : ''
+    return `${part}unit ${unitId} on bus '${bus}'`
   })
   return [
     ...repeated(busIds).map((at) => problem(`id '${busIds[at]}' is given twice`, 'buses', at, 'id')),

@@ -200,3 +200,19 @@ test('a grid of another kind is told as ranges, the lower end first', (t) => {
     'meters[0].grid.frequencyHz[1]: Invalid type: Expected number but received undefined',
   ])
 })
+
+test('meters of one SunSpec device share a unit id where each says which it is', (t) => {
+  const meter = { bus: 'lan', unitId: 1, profile: 'sunspec-meter-203', role: 'consumer' }
+  const problems = (...more: readonly object[]) =>
+    problemsOf(
+      variant((config) => {
+        config['meters'] = more.map((one, i) => ({ id: `m${i}`, ...meter, ...one }))
+      }),
+    )
+  const inverter = { profile: 'sunspec-inverter-103', role: 'producer', sunspecInstance: 1 }
+  t.deepEqual(problems({ sunspecInstance: 1 }, { sunspecInstance: 2 }, inverter), [])
+  t.deepEqual(problems({ sunspecInstance: 2 }, { sunspecInstance: 2 }), [
+    "meters[1].unitId: sunspec-meter-203 2 of unit 1 on bus 'lan' is given twice",
+  ])
+  t.deepEqual(problems({}, {}), ["meters[1].unitId: unit 1 on bus 'lan' is given twice"])
+})

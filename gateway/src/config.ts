@@ -75,6 +75,8 @@ const meter = v.pipe(
     bus: id,
     unitId: integerBetween(1, 247),
     profile: id,
+    /** Which of a SunSpec device's models of the profile's kind is meant, counted from 1; the first where left out. */
+    sunspecInstance: v.exactOptional(integerBetween(1, 32)),
     role: v.picklist(roles),
     intervalSeconds: v.optional(
       v.pipe(v.number(), v.minValue(0.2), v.maxValue(86_400)),

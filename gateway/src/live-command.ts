@@ -20,12 +20,12 @@ const clearScreen = '\x1b[H\x1b[J'
 export async function watchMeter(input: unknown, output: Screen): Promise<number> {
   const { options, profiles } = decodeLiveOptions(input)
   const profile = findProfile(profiles, options.profileId)
-  const { bus: config, unitId, intervalMs } = options
+  const { bus: config, unitId, sunspecInstance, intervalMs } = options
   const trace = options.trace ? makeTrace(options, output) : undefined
   const clock = startSystemClock()
   const scheduler = systemScheduler
   const bus = openBus(config, { scheduler, ...(trace === undefined ? {} : { tap: trace }) })
-  const reader = new MeterReader({ bus, unitId, profile, intervalMs, clock, scheduler })
+  const reader = new MeterReader({ bus, unitId, profile, sunspecInstance, intervalMs, clock, scheduler })
   const meter = new LiveMeter()
   const ending = endBySignal(() => bus.close())
   try {

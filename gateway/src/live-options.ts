@@ -9,6 +9,7 @@ export interface LiveOptions {
   readonly bus: BusConfig
   readonly unitId: number
   readonly profileId: string
+  readonly sunspecInstance?: number
   /** Where the meter stands in a configuration. */
   readonly meterId?: string
   readonly intervalMs: number
@@ -94,11 +95,16 @@ export function decodeLiveOptions(input: unknown): { readonly options: LiveOptio
   return { options: { ...shown, bus, unitId, profileId: id }, profiles }
 }
 
-function fromConfig(file: string, meterId = ''): Pick<LiveOptions, 'bus' | 'unitId' | 'profileId' | 'meterId'> {
+type ConfiguredMeter = Pick<LiveOptions, 'bus' | 'unitId' | 'profileId' | 'sunspecInstance' | 'meterId'>
+
+function fromConfig(file: string, meterId = ''): ConfiguredMeter {
   const { meters, buses } = loadConfig(file)
   const meter = meters.find(({ id }) => id === meterId)
   const bus = buses.find(({ id }) => id === meter?.bus)
-  if (meter !== undefined && bus !== undefined) return { bus, unitId: meter.unitId, profileId: meter.profile, meterId }
+  if (meter !== undefined && bus !== undefined) {
+    const { unitId, profile, sunspecInstance } = meter
+    return { bus, unitId, profileId: profile, meterId, ...(sunspecInstance === undefined ? {} : { sunspecInstance }) }
+  }
   const known = meters.map(({ id }) => id).join(', ')
   throw new WattError('config/invalid', `no meter '${meterId}'; ${file} has ${known}`)
 }

@@ -25,6 +25,18 @@ test('a profile that is unknown, or cannot serve the role, is told before the st
   t.regex(error?.message ?? '', /^g\.yaml: meters\[0\]\.profile: no meter profile 'nothing'/)
 })
 
+test('a meter that cannot serve its role is told with the reason', (t) => {
+  const refusal = (meter: string) =>
+    t.throws(() => checkProfiles(configWith(meter), profiles, 'g.yaml'), { instanceOf: WattError })?.message ?? ''
+  t.regex(refusal('profile: siemens-pac2200, role: consumer'), /no record can be made of it: .*written over Modbus/)
+  t.regex(refusal('profile: dzg-dvh4013, role: bidirectional'), /span 258 registers, one request holds 125/)
+  t.regex(refusal('profile: sunspec-inverter-103, role: consumer'), /it has no Energy.Active.Import.Register/)
+  t.is(
+    refusal('profile: eastron-sdm630, role: producer, sunspecInstance: 2'),
+    'g.yaml: meters[0].sunspecInstance: profile eastron-sdm630 is not of SunSpec',
+  )
+})
+
 test('a broken profile is told where it is needed, and only there', (t) => {
   const broken = new Map([['odd', new WattError('profile/invalid', 'odd.yaml: quantities: required')]])
   const some = Object.assign(new Map(profiles), { broken })

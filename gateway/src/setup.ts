@@ -48,8 +48,10 @@ export function setUpMeters(config: GatewayConfig, profiles: Profiles): readonly
 export function checkProfiles(config: GatewayConfig, profiles: Profiles, source: string): void {
   const problems = config.meters.flatMap((meter, at) => {
     try {
-      planEnergySnapshot(findProfile(profiles, meter.profile), roleDirections[meter.role])
-      return []
+      const profile = findProfile(profiles, meter.profile)
+      planEnergySnapshot(profile, roleDirections[meter.role])
+      if (meter.sunspecInstance === undefined || profile.sunspec !== undefined) return []
+      return [`${source}: meters[${at}].sunspecInstance: profile ${profile.id} is not of SunSpec`]
     } catch (error) {
       if (!(error instanceof WattError)) throw error
       return [`${source}: meters[${at}].profile: ${error.message}`]

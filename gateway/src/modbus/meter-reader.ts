@@ -90,9 +90,10 @@ export class MeterReader {
     this.#options = options
     const { profile, scheduler, bus, unitId } = options
     this.#directions = options.directions ?? listDirections(profile)
-    // Tells a profile that cannot serve these directions at the start, not at the first poll.
-    planEnergySnapshot(profile, this.#directions)
-    const power = profile.quantities.find((q) => q.measurand === 'Power.Active.Import' && q.phase === undefined)
+    // Tells a profile that cannot serve these directions at the start, not at the first poll. Who names none may want
+    // to look at a meter that no record can be made of.
+    if (options.directions !== undefined) planEnergySnapshot(profile, this.#directions)
+    const power = findSignedPower(profile)
     const { serial, maxRegisters, minGapMs = 0 } = profile
     this.#blocks = new BlockReader({ bus, unitId, maxRegisters, minGapMs, scheduler })
     this.#power = power && new SideRead(scheduler, () => this.#readPower(power))
@@ -271,6 +272,12 @@ export class MeterReader {
     const order = priority === undefined ? {} : { priority }
     return bus.read({ unitId, functionCode, address, count, maxCount, minGapMs, ...order })
   }
+}
+
+// Of two powers without a sign, one would be taken for the whole: such a meter tells none here.
+function findSignedPower({ quantities }: MeterProfile): Quantity | undefined {
+  if (quantities.some(({ measurand }) => measurand === 'Power.Active.Export')) return undefined
+  return quantities.find((q) => q.measurand === 'Power.Active.Import' && q.phase === undefined)
 }
 
 function listDirections(profile: MeterProfile): readonly EnergyDirection[] {

@@ -383,3 +383,33 @@ test('SunSpec: a shorter model is refused, for behind it stand foreign registers
   await scheduler.advance(0)
   t.like(snapshots[0]?.outcome, { ok: false, error: { code: 'reading/not-implemented' } })
 })
+
+test('SunSpec: of several meters behind one unit id each is read by its number, with the serial number of its own', async (t) => {
+  const part = (serial: string, importWh: number) => {
+    const data = new Array<number>(105).fill(0)
+    data[45] = importWh // the low word of TotWhImp, offset 46
+    return [encodeCommonModel({ manufacturer: 'Any', model: 'M', version: '1', serial }), { id: 203, data }]
+  }
+  const words = encodeSunSpecMap([...part('SN-1', 500), ...part('SN-2', 900)])
+  const { scheduler, snapshots } = rig(t, {
+    image: (_request, address) => words[address - 40_000],
+    profile: sunspec,
+    meters: [{}, { unitId: 1, sunspecInstance: 2 }, { unitId: 1, sunspecInstance: 3 }],
+  })
+  await scheduler.advance(1000)
+  const read = snapshots.map(({ meterId, outcome }) =>
+    outcome.ok ? [meterId, outcome.energy.import, outcome.serial] : [meterId, outcome.error.code],
+  )
+  t.deepEqual(read, [
+    ['m0', 500n, 'SN-1'],
+    ['m1', 900n, 'SN-2'],
+    ['m2', 'reading/not-implemented'],
+  ])
+})
+
+test('a meter with two powers that have no sign tells none of them as its power', async (t) => {
+  const profile = findProfile(profiles, 'dzg-dvh4013')
+  const { scheduler, snapshots } = rig(t, { image: () => 1, profile, meters: [{ directions: ['import'] }] })
+  await scheduler.advance(0)
+  t.is(valuesOf(t, snapshots[0]).powerW, undefined)
+})

@@ -14,6 +14,8 @@ export interface PolledMeter {
   /** How often the other values are read; never where it is 0 or absent. */
   readonly valuesIntervalSeconds?: number
   readonly directions?: readonly EnergyDirection[]
+  /** Which of a SunSpec device's models of the profile's kind is meant, counted from 1. */
+  readonly sunspecInstance?: number
 }
 
 /** What one poll of one meter brought. */
@@ -127,11 +129,11 @@ function makeTask(meter: PolledMeter, meters: readonly PolledMeter[], deps: Poll
   const offsetMs = neighbours.indexOf(meter) * Math.min(longestOffsetMs, intervalMs / neighbours.length)
   const valuesIntervalMs = (meter.valuesIntervalSeconds ?? 0) * 1000
   const leadMs = Math.min(valuesLeadMs, intervalMs / 2, valuesIntervalMs / 2)
-  const { unitId, profile, directions } = meter
+  const { unitId, profile, directions, sunspecInstance } = meter
   const { clock, scheduler } = deps
   return {
     meterId: meter.id,
-    reader: new MeterReader({ bus, unitId, profile, directions, intervalMs, clock, scheduler }),
+    reader: new MeterReader({ bus, unitId, profile, directions, sunspecInstance, intervalMs, clock, scheduler }),
     polls: { intervalMs, offsetMs },
     values: valuesIntervalMs === 0 ? undefined : { intervalMs: valuesIntervalMs, offsetMs: offsetMs - leadMs },
     isPolling: false,

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { decodeMeterProfile, type MeterProfile, WattError } from '@wattline/protocol'
+import { decodeMeterProfile, findContradictions, type MeterProfile, WattError } from '@wattline/protocol'
 import { parseDocument } from 'yaml'
 
 /** Meter profiles by id. */
@@ -25,10 +25,27 @@ export function defaultProfileFolder(): string {
 }
 
 /**
- * Loads and checks every profile of a folder. A broken file stops nobody but the meters that need it: whoever asks for
- * that profile is told, and a gateway in the field starts although a file that it never uses is damaged.
+ * Loads and checks every profile of a folder, each by itself and against what is known of the same meter. A broken file
+ * stops nobody but the meters that need it: whoever asks for that profile is told, and a gateway in the field starts
+ * although a file that it never uses is damaged.
  */
 export function loadProfiles(folder: string): Profiles {
+  const { profiles, broken } = readProfiles(folder)
+  const own = [...profiles.values()]
+  // What ships with the program counts also for profiles of another folder: they may lack a mark that it has.
+  const shipped = folder === defaultProfileFolder() ? [] : readProfiles(defaultProfileFolder()).profiles.values()
+  const known = [...own, ...shipped]
+  for (const profile of own) {
+    const problems = findContradictions(profile, known)
+    if (problems.length === 0) continue
+    const file = join(folder, `${profile.id}${extension}`)
+    broken.set(profile.id, new WattError('profile/invalid', problems.map((one) => `${file}: ${one}`).join('\n')))
+    profiles.delete(profile.id)
+  }
+  return Object.assign(profiles, { broken })
+}
+
+function readProfiles(folder: string): { profiles: Map<string, MeterProfile>; broken: Map<string, WattError> } {
   const profiles = new Map<string, MeterProfile>()
   const broken = new Map<string, WattError>()
   for (const file of listFiles(folder)) {
@@ -40,7 +57,7 @@ export function loadProfiles(folder: string): Profiles {
       broken.set(file.slice(0, -extension.length), error)
     }
   }
-  return Object.assign(profiles, { broken })
+  return { profiles, broken }
 }
 
 /** The profile of that id, or an error that tells what is wrong with it, or names the nearest one and all there are. */

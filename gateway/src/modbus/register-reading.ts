@@ -1,7 +1,7 @@
-import { decodeSerial, measurandUnits, type SerialRegister, WattError } from '@wattline/protocol'
+import { decodeSerial, measurandUnits, nameQuantity, type SerialRegister, WattError } from '@wattline/protocol'
 import type { ItemOutcome } from './block-reader.ts'
 import type { Span } from './planner.ts'
-import { decodeItem, nameOf, type ValueItem, valueWords } from './value-item.ts'
+import { decodeItem, type ValueItem, valueWords } from './value-item.ts'
 
 /** The registers of a serial number. */
 export interface SerialItem extends Span {
@@ -44,5 +44,5 @@ function placeOf(item: ValueItem | SerialItem): Pick<RegisterReading, 'name' | '
   const { functionCode, address } = item
   if ('serial' in item) return { name: 'serial number', functionCode, address, unit: '' }
   const [unit] = measurandUnits[item.quantity.measurand]
-  return { name: nameOf(item.quantity), functionCode, address: item.valueAddress, unit: unit === '1' ? '' : unit }
+  return { name: nameQuantity(item.quantity), functionCode, address: item.valueAddress, unit: unit === '1' ? '' : unit }
 }

@@ -41,8 +41,3 @@ export function decodeItem(item: ValueItem, words: readonly number[]): number {
   const factor = quantity.scaleFactor === undefined ? 0 : decodeScaleFactor(own.scaleFactor, quantity)
   return decodeQuantity(own.words, quantity, factor)
 }
-
-/** The measurand, with its phase and tariff where it has them. */
-export function nameOf({ measurand, phase, tariff }: Quantity): string {
-  return [measurand, phase, tariff === undefined ? undefined : `tariff ${tariff}`].filter(Boolean).join(' ')
-}

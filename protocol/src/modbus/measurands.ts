@@ -47,3 +47,8 @@ export const energyMeasurands = {
 export function isEnergyTotal(q: Pick<Quantity, 'measurand' | 'phase'>): boolean {
   return q.phase === undefined && Object.values<Measurand>(energyMeasurands).includes(q.measurand)
 }
+
+/** How a quantity is called, and told from the others of its profile: measurand, phase, tariff. */
+export function nameQuantity({ measurand, phase, tariff }: Pick<Quantity, 'measurand' | 'phase' | 'tariff'>): string {
+  return [measurand, phase, tariff === undefined ? undefined : `T${tariff}`].filter(Boolean).join(' ')
+}

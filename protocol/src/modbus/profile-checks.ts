@@ -1,16 +1,9 @@
 import { WattError } from '../errors.ts'
-import { isEnergyTotal, type Measurand, measurandUnits } from './measurands.ts'
+import { isEnergyTotal, type Measurand, measurandUnits, nameQuantity } from './measurands.ts'
 import type { MeterProfile, ProfileVector, Quantity } from './meter-profile.ts'
 import { decimalPattern, equals, multiply, one, parseDecimal } from './rational.ts'
 import { registerWords, unitFactors } from './register-types.ts'
 import { decodeEnergy, decodeExact } from './registers.ts'
-
-type Named = Pick<Quantity, 'measurand' | 'phase' | 'tariff'>
-
-/** How a quantity is called in messages, and told from the others of its profile. */
-export function nameQuantity({ measurand, phase, tariff }: Named): string {
-  return [measurand, phase, tariff === undefined ? undefined : `T${tariff}`].filter(Boolean).join(' ')
-}
 
 /** What is wrong with one quantity. */
 export function quantityProblems(

@@ -1,20 +1,15 @@
-import { isEnergyTotal } from './measurands.ts'
+import { isEnergyTotal, nameQuantity } from './measurands.ts'
 import type { Fingerprint, MeterProfile } from './meter-profile.ts'
-import { nameQuantity, placeQuantity, standOnOneAnother } from './profile-checks.ts'
+import { placeQuantity, standOnOneAnother } from './profile-checks.ts'
 
 /**
- * What profiles of the same meter say against each other about a total: one calls it what another knows as a partial
- * counter or as a single phase. `known` are trusted; those of `profiles` are told, a line each.
+ * What a profile says of its totals against what is known of the same meter: it calls a total what another profile knows
+ * as a partial counter or as a single phase.
  */
-export function findContradictions(
-  profiles: readonly MeterProfile[],
-  known: readonly MeterProfile[],
-): readonly string[] {
-  return profiles.flatMap((profile) =>
-    known
-      .filter((other) => other.id !== profile.id && describeOneMeter(profile, other))
-      .flatMap((other) => contradictionsOf(profile, other)),
-  )
+export function findContradictions(profile: MeterProfile, known: Iterable<MeterProfile>): readonly string[] {
+  return [...known]
+    .filter((other) => other.id !== profile.id && describeOneMeter(profile, other))
+    .flatMap((other) => contradictionsOf(profile, other))
 }
 
 function contradictionsOf(profile: MeterProfile, other: MeterProfile): readonly string[] {
@@ -23,10 +18,7 @@ function contradictionsOf(profile: MeterProfile, other: MeterProfile): readonly 
     .flatMap((total) =>
       other.quantities
         .filter((q) => standOnOneAnother(total, q) && nameQuantity(q) !== nameQuantity(total))
-        .map(
-          (q) =>
-            `${profile.id}: quantities: ${placeQuantity(total)} is ${placeQuantity(q)} in ${other.id}, the same meter`,
-        ),
+        .map((q) => `quantities: ${placeQuantity(total)} is ${placeQuantity(q)} in ${other.id}, the same meter`),
     )
 }
 
