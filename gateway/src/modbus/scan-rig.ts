@@ -2,7 +2,8 @@ import { encodeEnergy, encodeQuantity, type MeterProfile, type Quantity } from '
 import { FakeScheduler } from './fake-scheduler.ts'
 import { defaultProfileFolder, findProfile, loadProfiles } from './profiles.ts'
 import type { SerialFormat } from './rtu-framing.ts'
-import { type ScanOptions, type ScanResult, scanBus } from './scan.ts'
+import { scanBus } from './scan.ts'
+import type { ScanOptions, ScanResult } from './scan-result.ts'
 import { type VirtualDevice, VirtualLine } from './virtual-line.ts'
 
 export const profiles = loadProfiles(defaultProfileFolder())
@@ -39,6 +40,14 @@ export function makeMeter(traits: MeterTraits): VirtualDevice {
   }
   const { serial } = profile
   if (serial?.type === 'uint32') put(serial.functionCode, serial.address, [1, traits.serial ?? 4711])
+  for (const { functionCode, address, words: fixed, wordIn = [] } of profile.fingerprints ?? []) {
+    const hex = fixed ?? wordIn.slice(0, 1)
+    put(
+      functionCode,
+      address,
+      hex.map((word) => Number.parseInt(word, 16)),
+    )
+  }
   // As meters do, it shows 0 for a while around what its profile names, and refuses what is far away.
   const named = [...words.keys()].map((key) => key.split('/').map(Number))
   const isNear = (functionCode: number, address: number) =>
