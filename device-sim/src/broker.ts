@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import { Aedes } from 'aedes'
-import { listen } from './tcp-server.ts'
+import { listen } from './socket-server.ts'
 
 export interface RunningBroker {
   readonly port: number

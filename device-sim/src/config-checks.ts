@@ -1,5 +1,7 @@
 import type { MeterProfile } from '@wattline/protocol'
 import type { LineConfig, MeterConfig, SimConfig } from './config.ts'
+import { lineOnlyKinds, targetOf } from './faults.ts'
+import { Wiring } from './wiring.ts'
 
 interface Item<T> {
   readonly path: string
@@ -25,7 +27,8 @@ export function placeOf({ line, tcp, rtuOverTcp }: MeterConfig): string {
 export function findProblems(parts: ConfigParts): readonly string[] {
   return [
     ...repeated(parts.lines, ({ id }) => id, 'id'),
-    ...repeated(parts.lines, ({ path }) => path, 'path'),
+    ...repeated(withPath(parts.lines), ({ path }) => path, 'path'),
+    ...parts.lines.flatMap(({ path, item }) => lineProblems(path, item, parts)),
     ...repeated(parts.meters, ({ id }) => id, 'id'),
     ...repeated(parts.meters, (meter) => `unit ${meter.unitId} on ${placeOf(meter)}`, 'unitId'),
     ...repeated(transportsOf(parts), ({ port }) => port, 'port'),
@@ -42,20 +45,46 @@ function repeated<T>(items: readonly Item<T>[], keyOf: (item: T) => string, fiel
   )
 }
 
-// One port speaks either Modbus TCP or RTU over TCP.
-function transportsOf({ meters }: ConfigParts): readonly Item<{ port: string }>[] {
-  const byPlace = new Map(meters.filter(({ item }) => item.line === undefined).map((m) => [placeOf(m.item), m]))
-  return [...byPlace].flatMap(([place, { path }]) => {
-    const port = place.split(' ')[1] ?? ''
-    return port.endsWith(':0') ? [] : [{ path, item: { port } }]
-  })
+function withPath(lines: ConfigParts['lines']): readonly Item<{ path: string }>[] {
+  return lines.flatMap(({ path, item }) => (item.path === undefined ? [] : [{ path, item: { path: item.path } }]))
+}
+
+// One port speaks either Modbus TCP or RTU over TCP, or is a whole line.
+function transportsOf({ lines, meters }: ConfigParts): readonly Item<{ port: string }>[] {
+  const byPlace = new Map(meters.filter(({ item }) => item.line === undefined).map((m) => [placeOf(m.item), m.path]))
+  const ports = [...byPlace].map(([place, path]) => ({ path, item: { port: place.split(' ')[1] ?? '' } }))
+  const servers = lines.flatMap(({ path, item: { rtuOverTcp } }) =>
+    rtuOverTcp === undefined ? [] : [{ path, item: { port: `${rtuOverTcp.host}:${rtuOverTcp.port}` } }],
+  )
+  return [...servers, ...ports].filter(({ item }) => !item.port.endsWith(':0'))
+}
+
+function lineProblems(path: string, line: LineConfig, { meters, faults }: ConfigParts): readonly string[] {
+  const problems: string[] = []
+  if ((line.path === undefined) === (line.rtuOverTcp === undefined)) {
+    problems.push(`${path}: exactly one of path, rtuOverTcp expected`)
+  }
+  const wiring = new Wiring(
+    line,
+    meters.map(({ item }) => item),
+    faults.map(({ item }) => item),
+    () => 0,
+  )
+  if (line.path !== undefined && wiring.parities.has('odd') && wiring.parities.has('even')) {
+    problems.push(`${path}: even and odd parity on one pseudo-terminal, which cannot tell them apart`)
+  }
+  return problems
 }
 
 function meterProblems(path: string, meter: MeterConfig, { ids, profiles }: ConfigParts): readonly string[] {
   const places = [meter.line, meter.tcp, meter.rtuOverTcp].filter((place) => place !== undefined)
   const profile = profiles.get(meter.profile)
+  const settings = [meter.baudRate, meter.parity, meter.stopBits].filter((setting) => setting !== undefined)
   const problems = meter.sees.filter((id) => !ids.meters.has(id)).map((id) => `${path}.sees: no meter '${id}'`)
   if (places.length !== 1) problems.push(`${path}: exactly one of line, tcp, rtuOverTcp expected`)
+  if (meter.line === undefined && settings.length > 0) {
+    problems.push(`${path}: baudRate, parity and stopBits belong to a meter on a line`)
+  }
   if (meter.line !== undefined && !ids.lines.has(meter.line)) problems.push(`${path}.line: no line '${meter.line}'`)
   if (profile !== undefined && meter.serial !== undefined && !fitsSerial(meter.serial, profile)) {
     problems.push(`${path}.serial: ${serialRule(profile)}, got '${meter.serial}'`)
@@ -79,18 +108,29 @@ function faultProblems(
   fault: SimConfig['faults'][number],
   { ids, meters, profiles }: ConfigParts,
 ): readonly string[] {
-  const line = 'line' in fault ? fault.line : undefined
+  const target = targetOf(fault)
   const problems: string[] = []
-  if ((fault.meter === undefined) === (line === undefined))
+  if ((target.meter === undefined) === (target.line === undefined))
     problems.push(`${path}: exactly one of meter, line expected`)
-  if (fault.meter !== undefined && !ids.meters.has(fault.meter))
-    problems.push(`${path}.meter: no meter '${fault.meter}'`)
-  if (line !== undefined && !ids.lines.has(line)) problems.push(`${path}.line: no line '${line}'`)
-  const meter = meters.find(({ item }) => item.id === fault.meter)?.item
+  if (target.meter !== undefined && !ids.meters.has(target.meter))
+    problems.push(`${path}.meter: no meter '${target.meter}'`)
+  if (target.line !== undefined && !ids.lines.has(target.line)) problems.push(`${path}.line: no line '${target.line}'`)
+  const meter = meters.find(({ item }) => item.id === target.meter)?.item
   if (meter?.tcp !== undefined && (fault.kind === 'bad-crc' || fault.kind === 'noise')) {
     problems.push(`${path}.kind: Modbus TCP has no ${fault.kind}, '${meter.id}' is not on a line`)
   }
+  if (meter !== undefined && meter.line === undefined && lineOnlyKinds.has(fault.kind)) {
+    problems.push(`${path}.kind: ${fault.kind} needs a line, '${meter.id}' is not on one`)
+  }
+  if (fault.kind === 'duplicate-address' && meter !== undefined) {
+    const other = meters.find(({ item }) => item.id === fault.of)?.item
+    if (other === undefined || other.line !== meter.line || other === meter)
+      problems.push(`${path}.of: no other meter '${fault.of}' on the same line`)
+  }
   const profile = meter && profiles.get(meter.profile)
+  if (fault.kind === 'ct-wrong-phase' && profile !== undefined && profile.phases !== 3) {
+    problems.push(`${path}.kind: ${fault.kind} needs three phases, profile ${profile.id} has ${profile.phases}`)
+  }
   if (fault.kind === 'meter-swapped' && profile !== undefined && !fitsSerial(fault.toSerial, profile)) {
     problems.push(`${path}.toSerial: ${serialRule(profile)}, got '${fault.toSerial}'`)
   }

@@ -8,16 +8,27 @@ const endpoint = v.strictObject({ host: v.string(), port })
 const wholeWh = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const watts = v.pipe(v.number(), v.minValue(-1_000_000), v.maxValue(1_000_000))
 
-/** One pseudo-terminal. */
+const baudRate = integerBetween(300, 921_600)
+const parity = v.picklist(['none', 'even', 'odd'])
+const stopBits = v.picklist([1, 2])
+
+/** One serial line. A client reaches it by exactly one of `path` and `rtuOverTcp`. */
 export const lineSchema = v.strictObject({
   id,
-  /** Where the pseudo-terminal is linked, relative to the folder of the config, as in the gateway's. */
-  path: v.string(),
-  baudRate: v.optional(integerBetween(300, 921_600), 9600),
-  parity: v.optional(v.picklist(['none', 'even', 'odd']), 'none'),
-  stopBits: v.optional(v.picklist([1, 2]), 1),
+  /** A pseudo-terminal, linked here, relative to the folder of the config, as in the gateway's. */
+  path: v.exactOptional(v.string()),
+  /** A serial device server, which is set as the line is. */
+  rtuOverTcp: v.exactOptional(endpoint),
+  baudRate: v.optional(baudRate, 9600),
+  parity: v.optional(parity, 'none'),
+  stopBits: v.optional(stopBits, 1),
   /** How long its meters think before they answer; 3.5 characters at least. */
   turnaroundMs: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1000)), 5),
+  /**
+   * What characters, silences and turnarounds are multiplied with: 1 is the real line, 0 takes no time at all. The
+   * order of things stays; what faults delay, they delay by their own real time.
+   */
+  pace: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 1),
 })
 
 /** One meter: where it hangs and what it measures. */
@@ -29,6 +40,10 @@ export const meterSchema = v.strictObject({
   line: v.exactOptional(id),
   tcp: v.exactOptional(endpoint),
   rtuOverTcp: v.exactOptional(endpoint),
+  /** How the meter itself is set, where that is not as its line. */
+  baudRate: v.exactOptional(baudRate),
+  parity: v.exactOptional(parity),
+  stopBits: v.exactOptional(stopBits),
   curve: v.union([
     v.picklist(['solar', 'household', 'battery', 'grid']),
     v.strictObject({ constant: v.strictObject({ powerW: watts }) }),

@@ -1,8 +1,5 @@
 import { idPattern, integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
-import type { Answer } from './pdu.ts'
-import { encodeException } from './pdu.ts'
-import { makeRandom } from './random.ts'
 
 const id = v.pipe(v.string(), v.regex(idPattern))
 // Real seconds since the program started, whatever `speedUp` says: what reads the meters lives in real time too.
@@ -14,8 +11,9 @@ const either = { meter: v.exactOptional(id), line: v.exactOptional(id) }
 const share = v.exactOptional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1)))
 const wh = v.pipe(v.number(), v.safeInteger())
 
-/** What can go wrong, when, and with which meter or line. */
+/** What can go wrong, when, and with which meter or line. `scenarios/README.md` tells what each does physically. */
 export const faultSchema = v.variant('kind', [
+  // The answers.
   v.strictObject({
     ...span,
     ...either,
@@ -23,6 +21,21 @@ export const faultSchema = v.variant('kind', [
     share,
   }),
   v.strictObject({ ...span, ...either, kind: v.literal('late-answer'), delayMs: integerBetween(1, 600_000), share }),
+  v.strictObject({ ...span, ...either, kind: v.literal('slow-device'), delayMs: integerBetween(1, 60_000) }),
+  v.strictObject({
+    ...span,
+    ...either,
+    kind: v.literal('answer-twice'),
+    gapMs: v.optional(integerBetween(0, 60_000), 20),
+    share,
+  }),
+  v.strictObject({
+    ...span,
+    ...either,
+    kind: v.literal('trickle'),
+    gapMs: v.optional(integerBetween(1, 10_000), 10),
+    share,
+  }),
   v.strictObject({
     ...span,
     ...either,
@@ -30,15 +43,62 @@ export const faultSchema = v.variant('kind', [
     exceptionCode: v.optional(integerBetween(1, 11), 4),
     share,
   }),
+  // The wiring and the settings.
+  v.strictObject({ ...span, ...either, kind: v.literal('ab-swapped') }),
+  v.strictObject({ ...span, ...either, kind: v.literal('wrong-baud'), baudRate: integerBetween(300, 921_600) }),
+  v.strictObject({
+    ...span,
+    ...either,
+    kind: v.literal('wrong-parity'),
+    parity: v.picklist(['none', 'even', 'odd']),
+  }),
+  /** The meter has the address of another one on its line. */
+  v.strictObject({ ...span, meter: id, kind: v.literal('duplicate-address'), of: id }),
+  v.strictObject({
+    ...span,
+    line: id,
+    kind: v.literal('missing-termination'),
+    lengthM: v.optional(integerBetween(1, 1200), 100),
+  }),
+  v.strictObject({
+    ...span,
+    line: id,
+    kind: v.literal('second-master'),
+    everyMs: v.optional(integerBetween(10, 600_000), 1000),
+    /** What it asks for. */
+    unitId: integerBetween(1, 247),
+    functionCode: v.optional(v.picklist([3, 4]), 4),
+    address: v.optional(integerBetween(0, 0xffff), 0),
+    count: v.optional(integerBetween(1, 125), 2),
+  }),
+  /** The pseudo-terminal or the TCP port is gone. */
+  v.strictObject({ ...span, ...either, kind: v.literal('unplugged') }),
+  /** No answer, and nothing flows, here and behind. */
+  v.strictObject({ ...span, ...either, kind: v.literal('power-cut') }),
+  // The registers.
   /** The registers stay as they are, while the energy flows on. */
   v.strictObject({ ...span, meter: id, kind: v.literal('stuck') }),
   /** Every register holds NaN or what the profile calls not implemented. */
   v.strictObject({ ...span, meter: id, kind: v.literal('no-value') }),
-  /** No answer, and nothing flows, here and behind. */
-  v.strictObject({ ...span, ...either, kind: v.literal('power-cut') }),
-  /** The pseudo-terminal or the TCP port is gone. */
-  v.strictObject({ ...span, ...either, kind: v.literal('unplugged') }),
-  /** From now on the registers count modulo that width; without one they start again at 0 now. */
+  /** Every register stands so much further than the profile says. */
+  v.strictObject({
+    ...span,
+    meter: id,
+    kind: v.literal('shifted-map'),
+    by: v.optional(v.picklist([1, -1]), 1),
+  }),
+  /** Values of several words come in the other word order. */
+  v.strictObject({ ...span, meter: id, kind: v.literal('swapped-words') }),
+  /** The energy flows through the meter from its other side. */
+  v.strictObject({ ...span, meter: id, kind: v.literal('reversed-feed') }),
+  /** The transformers of these phases sit on another phase's conductor: 120 degrees off. */
+  v.strictObject({
+    ...span,
+    meter: id,
+    kind: v.literal('ct-wrong-phase'),
+    phases: v.optional(v.pipe(v.array(v.picklist(['L1', 'L2', 'L3'])), v.minLength(1)), ['L1', 'L2']),
+  }),
+  /** From now on the registers count modulo that width; without one they are reset: they start again at 0 now. */
   v.strictObject({
     ...moment,
     meter: id,
@@ -57,6 +117,17 @@ export const faultSchema = v.variant('kind', [
 ])
 
 export type Fault = v.InferOutput<typeof faultSchema>
+export type FaultKind = Fault['kind']
+export type FaultOf<Kind extends FaultKind> = Extract<Fault, { kind: Kind }>
+
+/** Faults of a serial line: Modbus TCP and a connection without a line have no such thing. */
+export const lineOnlyKinds: ReadonlySet<FaultKind> = new Set([
+  'ab-swapped',
+  'wrong-baud',
+  'wrong-parity',
+  'duplicate-address',
+  'trickle',
+])
 
 /** Whether a fault is at work at a moment; one that happens at a moment never is. */
 export function isActive(fault: Fault, atSeconds: number): boolean {
@@ -68,48 +139,16 @@ function isLasting(fault: Fault): boolean {
   return fault.kind !== 'roll-over' && fault.kind !== 'meter-swapped' && fault.kind !== 'register-jump'
 }
 
-/** The faults that spoil answers, each with its own dice, so that a run can be repeated. */
-export class AnswerFaults {
-  readonly #faults: readonly { fault: Fault; random: () => number }[]
-
-  constructor(faults: readonly Fault[]) {
-    this.#faults = faults.map((fault, i) => ({ fault, random: makeRandom(i + 1) }))
-  }
-
-  /** What becomes of an answer of a meter on a line at a moment. */
-  apply(answer: Answer, meter: { id: string; line: string | undefined }, atSeconds: number): Answer | undefined {
-    let spoiled: Answer | undefined = answer
-    for (const { fault, random } of this.#faults) {
-      if (!concerns(fault, meter) || !isActive(fault, atSeconds)) continue
-      if ('share' in fault && fault.share !== undefined && random() >= fault.share) continue
-      spoiled = spoiled && spoil(spoiled, fault)
-    }
-    return spoiled
+/** What a fault strikes: a meter, or a line with all that hangs on it. */
+export function targetOf(fault: Fault): { readonly meter?: string; readonly line?: string } {
+  return {
+    ...('meter' in fault && fault.meter !== undefined ? { meter: fault.meter } : {}),
+    ...('line' in fault && fault.line !== undefined ? { line: fault.line } : {}),
   }
 }
 
-function concerns(fault: Fault, meter: { id: string; line: string | undefined }): boolean {
-  if (fault.meter === meter.id) return true
-  return 'line' in fault && fault.line !== undefined && fault.line === meter.line
-}
-
-function spoil(answer: Answer, fault: Fault): Answer | undefined {
-  switch (fault.kind) {
-    case 'no-answer':
-    case 'power-cut':
-    case 'unplugged':
-      return undefined
-    case 'late-answer':
-      return { ...answer, delayMs: answer.delayMs + fault.delayMs }
-    case 'exception':
-      return { ...answer, pdu: encodeException((answer.pdu[0] ?? 0) & 0x7f, fault.exceptionCode) }
-    case 'bad-crc':
-      return { ...answer, damage: 'crc' }
-    case 'truncated-answer':
-      return { ...answer, damage: 'truncated' }
-    case 'noise':
-      return { ...answer, damage: 'noise' }
-    default:
-      return answer
-  }
+/** Whether a fault strikes a meter, by itself or with its line. */
+export function strikes(fault: Fault, meter: { readonly id: string; readonly line?: string | undefined }): boolean {
+  const target = targetOf(fault)
+  return target.meter === meter.id || (target.line !== undefined && target.line === meter.line)
 }

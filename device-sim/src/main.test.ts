@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { parse } from 'yaml'
-import { listen } from './tcp-server.ts'
+import { listen } from './socket-server.ts'
 
 const launcher = fileURLToPath(new URL('../bin/wattline-sim', import.meta.url))
 const root = fileURLToPath(new URL('../../', import.meta.url))

@@ -6,8 +6,9 @@ import {
   type Rational,
   registerWords,
 } from '@wattline/protocol'
-import { toMomentaryValue } from './electricity.ts'
+import { type Phase, toMomentaryValue } from './electricity.ts'
 import { type Flow, millijoulesPerWh } from './energy-tree.ts'
+import { Feed } from './feed.ts'
 import { exceptionCodes, type RegisterReader } from './pdu.ts'
 import { encodeSerial, layOutRegisters, type PlacedSlot, type Slot } from './register-map.ts'
 
@@ -31,6 +32,7 @@ interface Measured {
   readonly since: { readonly importMillijoules: bigint; readonly exportMillijoules: bigint }
   readonly powerMilliwatts: number
   readonly seconds: number
+  readonly wrongPhases: readonly Phase[]
 }
 
 /** One meter: counts what flows through it, and serves its registers as its profile describes them. */
@@ -43,10 +45,14 @@ export class SimMeter implements RegisterReader {
   #width: bigint | undefined
   #held: Measured | undefined
   #valueless = false
+  #shift = 0
+  #wordsSwapped = false
+  readonly #feed: Feed
 
   constructor(options: SimMeterOptions) {
     this.id = options.id
     this.#options = options
+    this.#feed = new Feed(options.flow, options.profile.phases)
     this.#slots = layOutRegisters(options.profile, options.sunspecBase ?? 40_000)
     this.#serial = options.serial
     this.#offset = {
@@ -75,6 +81,21 @@ export class SimMeter implements RegisterReader {
     this.#valueless = valueless
   }
 
+  /** Serves every register so much further. */
+  setShift(by: number): void {
+    this.#shift = by
+  }
+
+  /** Serves values of several words in the other word order, or in their own. */
+  setWordsSwapped(swapped: boolean): void {
+    this.#wordsSwapped = swapped
+  }
+
+  /** Connects the meter otherwise than it should be. */
+  connect(change: Parameters<Feed['connect']>[0]): void {
+    this.#feed.connect(change)
+  }
+
   /** Counts modulo a width from now on; without one, from 0. */
   rollOver(widthWh: number | undefined): void {
     if (widthWh === undefined) this.#restartAt(0n)
@@ -97,7 +118,8 @@ export class SimMeter implements RegisterReader {
   }
 
   /** Words of both kinds of registers. Between the named ones a meter shows 0, and far away an exception. */
-  read(functionCode: 3 | 4, address: number, count: number): readonly number[] | number {
+  read(functionCode: 3 | 4, askedAddress: number, count: number): readonly number[] | number {
+    const address = askedAddress - this.#shift
     const { maxRegisters } = this.#options.profile
     if (count > maxRegisters) return exceptionCodes.illegalDataValue
     const near = this.#slots.filter(
@@ -119,34 +141,49 @@ export class SimMeter implements RegisterReader {
   }
 
   #measure(): Measured {
-    const { flow, seconds } = this.#options
+    const { counted, powerMilliwatts, wrongPhases } = this.#feed
     const cut = (value: bigint) => (this.#width === undefined ? value : value % this.#width)
     return {
-      importMillijoules: cut(flow.importMillijoules + this.#offset.import),
-      exportMillijoules: cut(flow.exportMillijoules + this.#offset.export),
-      since: { importMillijoules: flow.importMillijoules, exportMillijoules: flow.exportMillijoules },
-      powerMilliwatts: flow.powerMilliwatts,
-      seconds: seconds(),
+      importMillijoules: cut(counted.import + this.#offset.import),
+      exportMillijoules: cut(counted.export + this.#offset.export),
+      since: { importMillijoules: counted.import, exportMillijoules: counted.export },
+      powerMilliwatts,
+      seconds: this.#options.seconds(),
+      wrongPhases,
     }
   }
 
   #restartAt(millijoules: bigint): void {
-    const { flow } = this.#options
-    this.#offset = { import: millijoules - flow.importMillijoules, export: millijoules - flow.exportMillijoules }
+    const { counted } = this.#feed
+    this.#offset = { import: millijoules - counted.import, export: millijoules - counted.export }
   }
 
   #encode(slot: Slot, measured: Measured): readonly number[] {
+    const words = this.#encodeInOrder(slot, measured)
+    return this.#wordsSwapped && isNumber(slot) ? words.toReversed() : words
+  }
+
+  #encodeInOrder(slot: Slot, measured: Measured): readonly number[] {
     if (slot.kind === 'fixed') return slot.words
     if (slot.kind === 'serial') return encodeSerial(this.#serial, slot.register)
     if (this.#valueless) return encodeNoValue(slot.quantity)
-    const { phases, quantities } = this.#options.profile
+    const { phases } = this.#options.profile
     if (slot.quantity.measurand.startsWith('Energy.')) {
       return encodeEnergy(energyOf(slot.quantity, measured, phases), slot.quantity, slot.scaleFactor)
     }
-    const splitsPower = quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
-    const value = toMomentaryValue(slot.quantity, { ...measured, phases, splitsPower })
-    return encodeQuantity(value, slot.quantity, slot.scaleFactor)
+    return encodeQuantity(this.#toMomentary(slot.quantity, measured), slot.quantity, slot.scaleFactor)
   }
+
+  #toMomentary(quantity: Quantity, measured: Measured): number {
+    const { phases, quantities } = this.#options.profile
+    const splitsPower = quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
+    return toMomentaryValue(quantity, { ...measured, phases, splitsPower })
+  }
+}
+
+// Texts and what a SunSpec map says of itself have no word order.
+function isNumber(slot: Slot): boolean {
+  return slot.kind === 'quantity' || (slot.kind === 'serial' && slot.register.type === 'uint32')
 }
 
 function energyOf(quantity: Quantity, measured: Measured, phases: number): Rational {

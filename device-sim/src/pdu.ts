@@ -11,15 +11,22 @@ export interface RegisterReader {
   read(functionCode: 3 | 4, address: number, count: number): readonly number[] | number
 }
 
-/** What a server sends back: the PDU, when, and how damaged. Nothing at all is `undefined`. */
+/** What a server sends back: the PDU, when, and how damaged. */
 export interface Answer {
   readonly pdu: Uint8Array
   readonly delayMs: number
   readonly damage?: 'crc' | 'truncated' | 'noise'
+  /** Sent once more, so long after its end. */
+  readonly repeatAfterMs?: number
+  /** A pause between its bytes. */
+  readonly byteGapMs?: number
 }
 
-/** Asked by every server, whatever the transport, with the unit id and the request's PDU. */
-export type AnswerRequest = (unitId: number, pdu: Uint8Array) => Answer | undefined
+/**
+ * Asked by every server, whatever the transport, with the unit id and the request's PDU. Silence is an empty list;
+ * more than one answer comes from more than one meter.
+ */
+export type AnswerRequest = (unitId: number, pdu: Uint8Array) => readonly Answer[]
 
 export function encodeException(functionCode: number, exceptionCode: number): Uint8Array {
   return Uint8Array.of((functionCode | 0x80) & 0xff, exceptionCode)

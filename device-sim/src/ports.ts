@@ -1,13 +1,14 @@
 import type { WattError } from '@wattline/protocol'
-import type { LineConfig, MeterConfig, SimConfig } from './config.ts'
+import type { LineConfig, SimConfig } from './config.ts'
 import { placeOf } from './config-checks.ts'
-import { toLineTiming } from './line-timing.ts'
-import type { AnswerRequest } from './pdu.ts'
-import { openPty, type Pty } from './pty.ts'
-import { RtuServer } from './rtu-server.ts'
+import { openPty } from './pty.ts'
+import { SerialLine } from './serial-line.ts'
 import type { Simulation } from './simulation.ts'
-import { TcpServer } from './tcp-server.ts'
+import { SocketServer } from './socket-server.ts'
+import { serveMbap, serveRtu, type TransportOptions } from './tcp-transports.ts'
+import { toClientSettings } from './termios.ts'
 import type { Timers } from './timers.ts'
+import { Wiring } from './wiring.ts'
 
 /** A line or a TCP port: something that can be plugged in and pulled out. */
 interface Port {
@@ -29,6 +30,7 @@ export interface PortsOptions {
 /** Every line and TCP port that the meters hang on. */
 export class Ports {
   readonly #ports: readonly Port[]
+  #plugging: Promise<unknown> = Promise.resolve()
 
   constructor(options: PortsOptions) {
     this.#ports = [...options.config.lines.map((line) => makeLinePort(line, options)), ...makeTcpPorts(options)]
@@ -39,11 +41,18 @@ export class Ports {
   }
 
   async close(): Promise<void> {
+    await this.#plugging
     await Promise.all(this.#ports.map((port) => port.close()))
   }
 
-  /** Pulls out or plugs in the port of a line or a meter. */
-  async setPlugged(target: { meter?: string; line?: string }, plugged: boolean): Promise<void> {
+  /** Pulls out or plugs in the port of a line or a meter. Each waits for the one before: an end may follow at once. */
+  setPlugged(target: { meter?: string; line?: string }, plugged: boolean): Promise<void> {
+    const done = this.#plugging.then(() => this.#plug(target, plugged))
+    this.#plugging = done.catch(() => {})
+    return done
+  }
+
+  async #plug(target: { meter?: string; line?: string }, plugged: boolean): Promise<void> {
     const concerned = this.#ports.filter(
       ({ lineId, meterIds }) =>
         (target.line !== undefined && lineId === target.line) || meterIds.includes(target.meter ?? ''),
@@ -56,28 +65,74 @@ export class Ports {
   }
 }
 
-function makeLinePort(line: LineConfig, { config, simulation, timers, onLost }: PortsOptions): Port {
-  const meters = config.meters.filter((meter) => meter.line === line.id)
-  const pace = { ...toLineTiming(line), turnaroundMs: line.turnaroundMs }
-  let pty: Pty | undefined
-  const server = new RtuServer({
-    answer: answerFor(meters, simulation),
+/** What carries the bytes of a line: a pseudo-terminal, or the TCP port of a serial device server. */
+interface Carrier {
+  write(bytes: Uint8Array): void
+  close(): Promise<void>
+  describe(): Readonly<Record<string, unknown>>
+}
+
+function makeLinePort(config: LineConfig, options: PortsOptions): Port {
+  const { simulation, timers } = options
+  const wiring = new Wiring(config, options.config.meters, options.config.faults, () => simulation.elapsedSeconds)
+  let carrier: Carrier | undefined
+  const line = new SerialLine({
+    wiring,
     timers,
-    pace,
-    write: (bytes) => pty?.write(bytes),
+    answer: (meterId, pdu) => simulation.answer(meterId, pdu),
+    write: (bytes) => carrier?.write(bytes),
   })
+  const open =
+    config.path === undefined
+      ? makeSocketCarrier(config, line)
+      : makePtyCarrier(config.path, wiring, line, options.onLost)
   return {
-    lineId: line.id,
-    meterIds: meters.map(({ id }) => id),
+    lineId: config.id,
+    meterIds: wiring.meters.map(({ id }) => id),
     async open() {
-      pty = await openPty({ link: line.path, onBytes: (bytes) => server.receive(bytes), onLost })
+      carrier = await open()
+      line.open()
     },
     async close() {
-      server.close()
-      await pty?.close()
-      pty = undefined
+      line.close()
+      await carrier?.close()
+      carrier = undefined
     },
-    describe: () => ({ line: line.id, path: line.path, device: pty?.device }),
+    describe: () => ({ line: config.id, ...carrier?.describe() }),
+  }
+}
+
+function makePtyCarrier(
+  path: string,
+  wiring: Wiring,
+  line: SerialLine,
+  onLost: PortsOptions['onLost'],
+): () => Promise<Carrier> {
+  const bait = wiring.parities.has('odd') ? 'not-odd' : 'odd'
+  return async () => {
+    const pty = await openPty({
+      link: path,
+      baudRate: wiring.line.baudRate,
+      bait,
+      onBytes: (bytes) => line.receive(bytes),
+      onTermios: (termios) => line.setClient({ settings: toClientSettings(termios, bait), iflag: termios.iflag }),
+      onLost,
+    })
+    return { ...pty, describe: () => ({ path, device: pty.device }) }
+  }
+}
+
+function makeSocketCarrier({ rtuOverTcp }: LineConfig, line: SerialLine): () => Promise<Carrier> {
+  const { host, port } = rtuOverTcp ?? { host: '127.0.0.1', port: 0 }
+  const connection = { receive: (bytes: Uint8Array) => line.receive(bytes), end: () => {} }
+  const server = new SocketServer({ host, port, connect: () => connection })
+  return async () => {
+    await server.start()
+    return {
+      write: (bytes) => server.write(bytes),
+      close: () => server.stop(),
+      describe: () => ({ transport: 'rtuOverTcp', host, port: server.port }),
+    }
   }
 }
 
@@ -89,15 +144,17 @@ function makeTcpPorts({ config, simulation, timers }: PortsOptions): readonly Po
   return [...byPlace.values()].map((meters): Port => {
     const transport = meters[0]?.tcp === undefined ? 'rtuOverTcp' : 'tcp'
     const { host, port } = meters[0]?.[transport] ?? { host: '127.0.0.1', port: 0 }
-    const units = new Set(meters.map(({ unitId }) => unitId))
-    const server = new TcpServer({
-      host,
-      port,
-      transport,
-      hasUnit: (unitId) => units.has(unitId),
-      answer: answerFor(meters, simulation),
+    const ids = new Map(meters.map(({ unitId, id }) => [unitId, id]))
+    const options: TransportOptions = {
+      hasUnit: (unitId) => ids.has(unitId),
+      answer: (unitId, pdu) => {
+        const answer = simulation.answer(ids.get(unitId) ?? '', pdu)
+        return answer === undefined ? [] : [answer]
+      },
       timers,
-    })
+    }
+    const serve = transport === 'tcp' ? serveMbap : serveRtu
+    const server = new SocketServer({ host, port, connect: (socket) => serve(socket, options) })
     return {
       lineId: undefined,
       meterIds: meters.map(({ id }) => id),
@@ -106,9 +163,4 @@ function makeTcpPorts({ config, simulation, timers }: PortsOptions): readonly Po
       describe: () => ({ transport, host, port: server.port }),
     }
   })
-}
-
-function answerFor(meters: readonly MeterConfig[], simulation: Simulation): AnswerRequest {
-  const ids = new Map(meters.map(({ unitId, id }) => [unitId, id]))
-  return (unitId, pdu) => simulation.answer(ids.get(unitId) ?? '', pdu)
 }

@@ -1,14 +1,31 @@
 # Opens a pseudo-terminal and carries bytes between it and stdin/stdout.
 # Node cannot issue the ioctls that this takes, and perl-base is on every Debian.
-# The first line on stdout is the device's path; everything after it is what the peer sent.
-# Ends when stdin ends, which also happens when the parent process dies in whatever way.
+# Usage: pty.pl BAUD PARODD, the speed that the port has until a client sets another, and the bait (below).
+# stdout: the device's path and a newline, then messages: a letter, the payload's length in 16 bits, the payload.
+#   'S': how the client has set the port: c_iflag, c_cflag and speed in 32 bits each.
+#   'D': bytes that the client wrote.
+# stdin: bytes for the client. Ends when stdin ends, which also happens when the parent dies in whatever way.
 use strict;
 use warnings;
 use Fcntl qw(O_RDWR O_NOCTTY O_NONBLOCK);
-use POSIX ();
 
-# asm-generic/ioctls.h
-use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430 };
+# asm-generic/ioctls.h, asm-generic/termbits.h
+use constant {
+    TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430, TCGETS2 => 0x802C542A, TCSETS2 => 0x402C542B,
+    CS8 => 0060, CREAD => 0200, PARODD => 01000, CLOCAL => 04000, CMSPAR => 010000000000, CBAUD => 010017,
+    ECHOE => 020, ECHONL => 0100,
+};
+# The codes of the usual speeds; BOTHER stands for any other.
+my %speed_code = (
+    300 => 7, 600 => 010, 1200 => 011, 1800 => 012, 2400 => 013, 4800 => 014, 9600 => 015, 19200 => 016, 38400 => 017,
+    57600 => 010001, 115200 => 010002, 230400 => 010003, 460800 => 010004, 500000 => 010005, 576000 => 010006,
+    921600 => 010007,
+);
+use constant BOTHER => 010000;
+# struct termios2: four flags, the line discipline, 19 characters, two speeds.
+use constant TERMIOS2 => 'L4 C a19 L2';
+
+my ($baud, $bait) = @ARGV;
 
 # Ctrl-C reaches the whole process group; the parent decides when this ends.
 $SIG{INT} = 'IGNORE';
@@ -22,17 +39,43 @@ my $path = '/dev/pts/' . unpack('i', $number);
 
 # Held open for ever: without it the master reads an error whenever the peer closes the port.
 sysopen(my $device, $path, O_RDWR | O_NOCTTY) or die "$path: $!\n";
-my $termios = POSIX::Termios->new;
-$termios->getattr(fileno $device);
-$termios->setiflag(0);
-$termios->setoflag(0);
-$termios->setlflag(0);
-$termios->setcflag(POSIX::CS8() | POSIX::CREAD() | POSIX::CLOCAL());
-$termios->setispeed(POSIX::B9600());
-$termios->setospeed(POSIX::B9600());
-$termios->setcc(POSIX::VMIN(), 1);
-$termios->setcc(POSIX::VTIME(), 0);
-$termios->setattr(fileno $device, POSIX::TCSANOW()) or die "$path: raw mode: $!\n";
+
+# A pty forgets PARENB at once, so parity must be guessed from what else a client does to the flags: those that want
+# even parity clear PARODD, those that want none leave it or clear CMSPAR with it. Both are laid out as bait, and two
+# echo flags that mean nothing in raw mode, so that every set-up changes something, also one that repeats the last.
+sub lay_bait {
+    my @termios = @_;
+    $termios[2] |= CMSPAR;
+    $termios[2] = $bait ? $termios[2] | PARODD : $termios[2] & ~PARODD;
+    $termios[3] |= ECHOE | ECHONL;
+    my $packed = pack(TERMIOS2, @termios);
+    ioctl($device, TCSETS2, $packed) or die "$path: $!\n";
+    return get_termios();
+}
+
+sub get_termios {
+    my $termios = '';
+    ioctl($device, TCGETS2, $termios) or die "$path: $!\n";
+    # Perl hands over more bytes than the kernel fills.
+    return substr($termios, 0, 44);
+}
+
+my $code = $speed_code{$baud} // BOTHER;
+my $baited = lay_bait(0, 0, CS8 | CREAD | CLOCAL | $code, 0, 0, "\0" x 5 . "\0\1", $baud, $baud);
+my $seen = $baited;
+
+sub say_message { syswrite STDOUT, pack('A n/a*', @_) }
+
+# The bait is laid again once the client is done with its set-up: when it writes, or when nothing has changed for a while.
+sub watch_settings {
+    my ($settled) = @_;
+    my $now = get_termios();
+    return if $now eq $baited;
+    my @termios = unpack(TERMIOS2, $now);
+    say_message('S', pack('N3', @termios[0, 2, -1])) if $now ne $seen;
+    ($baited, $seen) = (lay_bait(@termios)) x 2 if $settled || $now eq $seen;
+    $seen = $now if $seen ne $baited;
+}
 
 syswrite STDOUT, "$path\n";
 
@@ -40,10 +83,18 @@ while (1) {
     my $waiting = '';
     vec($waiting, fileno STDIN, 1) = 1;
     vec($waiting, fileno $master, 1) = 1;
-    next if select($waiting, undef, undef, undef) < 0;
+    my $ready = select($waiting, undef, undef, 0.1);
+    next if $ready < 0;
+    if ($ready == 0) {
+        watch_settings(0);
+        next;
+    }
     if (vec($waiting, fileno $master, 1)) {
         my $count = sysread($master, my $bytes, 4096);
-        syswrite STDOUT, $bytes if $count;
+        if ($count) {
+            watch_settings(1);
+            say_message('D', $bytes);
+        }
     }
     if (vec($waiting, fileno STDIN, 1)) {
         my $count = sysread(STDIN, my $bytes, 4096);

@@ -3,6 +3,7 @@ import { lstat, readlink, rename, rm, symlink } from 'node:fs/promises'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { WattError } from '@wattline/protocol'
+import type { Termios } from './termios.ts'
 
 type PtyProcess = ChildProcessByStdio<Writable, Readable, null>
 
@@ -16,20 +17,29 @@ export interface Pty {
 
 export interface PtyOptions {
   readonly link: string
+  /** The speed that the port has until a client sets another. */
+  readonly baudRate: number
+  /** Which of odd and even a client's parity none may be taken for; see `toClientSettings`. */
+  readonly bait: 'odd' | 'not-odd'
   readonly onBytes: (bytes: Uint8Array) => void
+  /** A client has set up its end. */
+  readonly onTermios: (termios: Termios) => void
   /** The process that holds the pseudo-terminal ended by itself. */
   readonly onLost: (error: WattError) => void
 }
 
 /** Opens a pseudo-terminal and links it at a path. */
-export async function openPty({ link, onBytes, onLost }: PtyOptions): Promise<Pty> {
+export async function openPty(options: PtyOptions): Promise<Pty> {
+  const { link, baudRate, bait, onLost } = options
   await refuseForeignFile(link)
-  const child = spawn('perl', [fileURLToPath(new URL('./pty.pl', import.meta.url))], {
+  const program = fileURLToPath(new URL('./pty.pl', import.meta.url))
+  const child = spawn('perl', [program, String(baudRate), bait === 'odd' ? '1' : '0'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   // Writing to a process that just ended is told by its exit.
   child.stdin.on('error', () => {})
-  const device = await readDevice(child, onBytes)
+  const messages = new PtyMessages(options)
+  const device = await readDevice(child, (bytes) => messages.push(bytes))
   await replaceLink(link, device)
   let closing = false
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
@@ -81,4 +91,29 @@ async function replaceLink(link: string, device: string): Promise<void> {
   await rm(fresh, { force: true })
   await symlink(device, fresh)
   await rename(fresh, link)
+}
+
+/** Cuts what `pty.pl` says into its messages: a letter, the length in 16 bits, the payload. */
+class PtyMessages {
+  readonly #options: PtyOptions
+  #rest: Buffer = Buffer.alloc(0)
+
+  constructor(options: PtyOptions) {
+    this.#options = options
+  }
+
+  push(bytes: Uint8Array): void {
+    let rest: Buffer = this.#rest.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#rest, bytes])
+    while (rest.length >= 3 && rest.length >= 3 + rest.readUInt16BE(1)) {
+      const payload = rest.subarray(3, 3 + rest.readUInt16BE(1))
+      if (rest[0] === 0x44) this.#options.onBytes(payload)
+      else this.#options.onTermios(toTermios(payload))
+      rest = rest.subarray(3 + payload.length)
+    }
+    this.#rest = rest
+  }
+}
+
+function toTermios(payload: Buffer): Termios {
+  return { iflag: payload.readUInt32BE(0), cflag: payload.readUInt32BE(4), speed: payload.readUInt32BE(8) }
 }

@@ -40,6 +40,11 @@ export class RtuFramer {
   #bytes: number[] = []
   #overrun = false
 
+  /** Whether a frame has begun that is not over. */
+  get waits(): boolean {
+    return this.#bytes.length > 0 || this.#overrun
+  }
+
   /** Takes bytes and gives the unit id and PDU of every frame that is complete. */
   push(bytes: Uint8Array): Uint8Array[] {
     this.#bytes.push(...bytes)

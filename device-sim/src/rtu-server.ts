@@ -1,34 +1,30 @@
-import type { LineTiming } from './line-timing.ts'
 import type { Answer, AnswerRequest } from './pdu.ts'
 import { encodeRtuFrame, RtuFramer } from './rtu-frame.ts'
 import type { Timers } from './timers.ts'
 
-export interface RtuPace extends LineTiming {
-  /** How long a meter thinks before it answers. */
-  readonly turnaroundMs: number
+/** An answer as it goes over the line. */
+export interface AnswerFrame {
+  readonly bytes: Uint8Array
+  readonly answer: Answer
 }
 
 export interface RtuServerOptions {
-  readonly write: (bytes: Uint8Array) => void
   readonly answer: AnswerRequest
+  /** Called once for a request that is answered; more than one frame comes from more than one meter. */
+  readonly send: (frames: readonly AnswerFrame[], requestBytes: number) => void
   readonly timers: Timers
-  /** The pace of a real line; a TCP connection has none. */
-  readonly pace?: RtuPace
+  /** What ends a frame. */
+  readonly silenceMs: number
 }
 
-// A pseudo-terminal or a socket delivers late when the machine is busy; a shorter silence would cut frames apart.
-const shortestSilenceMs = 5
-const silenceWithoutPaceMs = 20
 // Bytes that a bus without bias resistors shows before an answer.
 const noiseBytes = [0x00, 0xff, 0x7e]
 
-/** Meters on one RTU line. A frame with a bad CRC, a broadcast and a foreign unit id get no answer at all. */
+/** Meters that hear RTU frames. A frame with a bad CRC, a broadcast and a foreign unit id get no answer at all. */
 export class RtuServer {
   readonly #options: RtuServerOptions
   readonly #framer = new RtuFramer()
-  readonly #running = new Set<() => void>()
   #cancelSilence: () => void = () => {}
-  #lineFreeAtMs = 0
 
   constructor(options: RtuServerOptions) {
     this.#options = options
@@ -37,62 +33,21 @@ export class RtuServer {
   receive(bytes: Uint8Array): void {
     this.#cancelSilence()
     for (const frame of this.#framer.push(bytes)) this.#handle(frame)
-    const { pace } = this.#options
-    const silenceMs = pace === undefined ? silenceWithoutPaceMs : Math.max(pace.silenceMs, shortestSilenceMs)
-    this.#cancelSilence = this.#after(silenceMs, () => {
+    if (!this.#framer.waits) return
+    this.#cancelSilence = this.#options.timers.after(this.#options.silenceMs, () => {
       const frame = this.#framer.endOfSilence()
       if (frame !== undefined) this.#handle(frame)
     })
-  }
-
-  close(): void {
-    for (const cancel of this.#running) cancel()
-    this.#running.clear()
   }
 
   #handle(frame: Uint8Array): void {
     const unitId = frame[0] ?? 0
     // Modbus over Serial Line V1.02 §2.2: no answer is returned to a broadcast.
     if (unitId === 0) return
-    const answer = this.#options.answer(unitId, frame.subarray(1))
-    if (answer === undefined) return
-    const bytes = damage(encodeRtuFrame(unitId, answer.pdu), answer)
-    if (this.#options.pace === undefined) this.#after(answer.delayMs, () => this.#options.write(bytes))
-    else this.#transmit(bytes, answer.delayMs, frame.length + 2, this.#options.pace)
-  }
-
-  // A pseudo-terminal hands over the request at once and takes the answer at once: a real line does neither.
-  #transmit(bytes: Uint8Array, delayMs: number, requestBytes: number, pace: RtuPace): void {
-    const { timers } = this.#options
-    const heardAtMs = timers.now() + requestBytes * pace.characterMs
-    const readyAtMs = heardAtMs + Math.max(pace.silenceMs, pace.turnaroundMs) + delayMs
-    const startMs = Math.max(readyAtMs, this.#lineFreeAtMs)
-    this.#lineFreeAtMs = startMs + bytes.length * pace.characterMs + pace.silenceMs
-    this.#sendFrom(bytes, 0, startMs, pace.characterMs)
-  }
-
-  #sendFrom(bytes: Uint8Array, sent: number, startMs: number, characterMs: number): void {
-    const { timers, write } = this.#options
-    const nextAtMs = startMs + (sent + 1) * characterMs
-    this.#after(nextAtMs - timers.now(), () => {
-      // A timer that fires late catches up with what the line would have carried by now.
-      const due = Math.max(sent + 1, Math.min(bytes.length, Math.floor((timers.now() - startMs) / characterMs)))
-      write(bytes.subarray(sent, due))
-      if (due < bytes.length) this.#sendFrom(bytes, due, startMs, characterMs)
-    })
-  }
-
-  #after(ms: number, run: () => void): () => void {
-    const cancelTimer = this.#options.timers.after(Math.max(0, ms), () => {
-      this.#running.delete(cancel)
-      run()
-    })
-    const cancel = () => {
-      this.#running.delete(cancel)
-      cancelTimer()
-    }
-    this.#running.add(cancel)
-    return cancel
+    const answers = this.#options.answer(unitId, frame.subarray(1))
+    if (answers.length === 0) return
+    const frames = answers.map((answer) => ({ bytes: damage(encodeRtuFrame(unitId, answer.pdu), answer), answer }))
+    this.#options.send(frames, frame.length + 2)
   }
 }
 

@@ -14,7 +14,9 @@ export function loadSimConfig(path: string, scenarioPaths: readonly string[] = [
   const [first, ...scenarios] = documents
   const source = [path, ...scenarioPaths].join(' + ')
   const { config, profiles } = decodeSimConfig(scenarios.reduce(mergeDocuments, first), source, loadProfile)
-  const lines = config.lines.map((line) => ({ ...line, path: resolve(dirname(path), line.path) }))
+  const lines = config.lines.map((line) =>
+    line.path === undefined ? line : { ...line, path: resolve(dirname(path), line.path) },
+  )
   return { config: { ...config, lines }, profiles }
 }
 

@@ -1,7 +1,8 @@
+import { AnswerFaults } from './answer-faults.ts'
 import type { SimConfig } from './config.ts'
 import type { CheckedConfig } from './decode-config.ts'
 import { EnergyTree, millijoulesPerWh } from './energy-tree.ts'
-import { AnswerFaults, type Fault } from './faults.ts'
+import { type Fault, strikes, targetOf } from './faults.ts'
 import { makeLoadCurve } from './load-curve.ts'
 import { SimMeter } from './meter.ts'
 import { type Answer, answerPdu } from './pdu.ts'
@@ -128,21 +129,20 @@ export class Simulation {
   #apply({ fault, edge }: FaultEdge): void {
     const started = edge === 'started'
     if (fault.kind === 'power-cut') {
-      for (const id of this.#metersOf(fault)) this.#tree.setCut(id, started)
+      for (const meter of this.#config.meters) if (strikes(fault, meter)) this.#tree.setCut(meter.id, started)
       return
     }
-    const meter = this.meters.get(fault.meter ?? '')
+    const meter = this.meters.get(targetOf(fault).meter ?? '')
     if (meter === undefined) return
     if (fault.kind === 'stuck') meter.setStuck(started)
     else if (fault.kind === 'no-value') meter.setValueless(started)
+    else if (fault.kind === 'shifted-map') meter.setShift(started ? fault.by : 0)
+    else if (fault.kind === 'swapped-words') meter.setWordsSwapped(started)
+    else if (fault.kind === 'reversed-feed') meter.connect({ reversed: started })
+    else if (fault.kind === 'ct-wrong-phase') meter.connect({ wrongPhases: started ? fault.phases : [] })
     else if (fault.kind === 'roll-over') meter.rollOver(fault.widthWh)
     else if (fault.kind === 'meter-swapped') meter.swap(fault.toSerial, fault.startWh)
     else if (fault.kind === 'register-jump') meter.jump(fault.byWh)
-  }
-
-  #metersOf(fault: Extract<Fault, { kind: 'power-cut' }>): readonly string[] {
-    if (fault.meter !== undefined) return [fault.meter]
-    return this.#config.meters.filter(({ line }) => line === fault.line).map(({ id }) => id)
   }
 }
 
