@@ -71,6 +71,14 @@ export class SimMeter implements RegisterReader {
     return { importMillijoules, exportMillijoules }
   }
 
+  /** What the meter measures besides energy, in base units, before a register rounds it. */
+  get values(): Readonly<Record<string, number>> {
+    const { profile } = this.#options
+    const measured = { ...(this.#held ?? this.#measure()), phases: profile.phases }
+    const momentary = profile.quantities.filter(({ measurand }) => !measurand.startsWith('Energy.'))
+    return Object.fromEntries(momentary.map((quantity) => [nameOf(quantity), toMomentaryValue(quantity, measured)]))
+  }
+
   /** Freezes all registers, or lets them go on. */
   setStuck(stuck: boolean): void {
     this.#held = stuck ? this.#measure() : undefined
@@ -179,6 +187,10 @@ export class SimMeter implements RegisterReader {
     const splitsPower = quantities.some(({ measurand }) => measurand === 'Power.Active.Export')
     return toMomentaryValue(quantity, { ...measured, phases, splitsPower })
   }
+}
+
+function nameOf({ measurand, phase }: Quantity): string {
+  return phase === undefined ? measurand : `${measurand} ${phase}`
 }
 
 // Texts and what a SunSpec map says of itself have no word order.

@@ -17,20 +17,20 @@ export interface Pty {
 
 export interface PtyOptions {
   readonly link: string
-  /** The speed that the port has until a client sets another. */
-  readonly baudRate: number
-  /** Which of odd and even a client's parity none may be taken for; see `toClientSettings`. */
-  readonly bait: 'odd' | 'not-odd'
+  /** The speed that the port has until a client sets another; 9600 when absent. */
+  readonly baudRate?: number
+  /** By which flag a client's parity is told; see `toClientSettings`. */
+  readonly bait?: 'odd' | 'not-odd'
   readonly onBytes: (bytes: Uint8Array) => void
   /** A client has set up its end. */
-  readonly onTermios: (termios: Termios) => void
+  readonly onTermios?: (termios: Termios) => void
   /** The process that holds the pseudo-terminal ended by itself. */
   readonly onLost: (error: WattError) => void
 }
 
 /** Opens a pseudo-terminal and links it at a path. */
 export async function openPty(options: PtyOptions): Promise<Pty> {
-  const { link, baudRate, bait, onLost } = options
+  const { link, baudRate = 9600, bait = 'odd', onLost } = options
   await refuseForeignFile(link)
   const program = fileURLToPath(new URL('./pty.pl', import.meta.url))
   const child = spawn('perl', [program, String(baudRate), bait === 'odd' ? '1' : '0'], {
@@ -107,7 +107,7 @@ class PtyMessages {
     while (rest.length >= 3 && rest.length >= 3 + rest.readUInt16BE(1)) {
       const payload = rest.subarray(3, 3 + rest.readUInt16BE(1))
       if (rest[0] === 0x44) this.#options.onBytes(payload)
-      else this.#options.onTermios(toTermios(payload))
+      else this.#options.onTermios?.(toTermios(payload))
       rest = rest.subarray(3 + payload.length)
     }
     this.#rest = rest

@@ -1,20 +1,42 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { faultSchema } from './faults.ts'
 import { loadSimConfig, mergeDocuments } from './scenario.ts'
 
 const scenarios = fileURLToPath(new URL('../scenarios/', import.meta.url))
 const house = join(scenarios, 'house.json')
 
-for (const name of readdirSync(scenarios)) {
+const names = readdirSync(scenarios).filter((name) => name.endsWith('.json'))
+
+for (const name of names) {
   test(`${name} is a config, or fits over the house`, (t) => {
     const { config } = name === 'house.json' ? loadSimConfig(house) : loadSimConfig(house, [join(scenarios, name)])
     t.is(config.name, name.replace('.json', ''))
     t.true(config.meters.length > 0)
   })
 }
+
+test('the table names every fault and every scenario', (t) => {
+  const table = readFileSync(join(scenarios, 'README.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('|'))
+  const named = (column: number) =>
+    new Set(table.flatMap((line) => line.split('|')[column]?.match(/`[^`]+`/g) ?? []).map((name) => name.slice(1, -1)))
+  const kinds = faultSchema.options.flatMap(({ entries: { kind } }) =>
+    'options' in kind ? [...kind.options] : [kind.literal],
+  )
+  t.deepEqual([...named(1)].sort(), [...kinds].sort())
+  t.deepEqual(
+    [...named(4)].sort(),
+    names
+      .map((name) => name.replace('.json', ''))
+      .filter((n) => n !== 'house')
+      .sort(),
+  )
+})
 
 test('things with an id are merged, faults are added, the rest is replaced', (t) => {
   const base = {

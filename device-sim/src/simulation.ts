@@ -25,6 +25,8 @@ export interface MeterReport {
   /** What has passed since the start, whatever happened to the registers. */
   readonly importedWh: string
   readonly exportedWh: string
+  /** What it measures besides energy, in base units. */
+  readonly values: Readonly<Record<string, number>>
 }
 
 /** All meters in one simulated time, which begins with `start` and moves only when somebody looks. */
@@ -122,6 +124,7 @@ export class Simulation {
         exportWh: formatWh(meter.registers.exportMillijoules),
         importedWh: formatWh(flow.importMillijoules),
         exportedWh: formatWh(flow.exportMillijoules),
+        values: meter.values,
       }
     })
   }

@@ -3,6 +3,7 @@ set -e
 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto
+need mbpoll mbpoll
 need socat socat
 need openssl openssl
 need systemd-notify systemd
