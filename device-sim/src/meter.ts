@@ -73,10 +73,9 @@ export class SimMeter implements RegisterReader {
 
   /** What the meter measures besides energy, in base units, before a register rounds it. */
   get values(): Readonly<Record<string, number>> {
-    const { profile } = this.#options
-    const measured = { ...(this.#held ?? this.#measure()), phases: profile.phases }
-    const momentary = profile.quantities.filter(({ measurand }) => !measurand.startsWith('Energy.'))
-    return Object.fromEntries(momentary.map((quantity) => [nameOf(quantity), toMomentaryValue(quantity, measured)]))
+    const measured = this.#held ?? this.#measure()
+    const momentary = this.#options.profile.quantities.filter(({ measurand }) => !measurand.startsWith('Energy.'))
+    return Object.fromEntries(momentary.map((quantity) => [nameOf(quantity), this.#toMomentary(quantity, measured)]))
   }
 
   /** Freezes all registers, or lets them go on. */
