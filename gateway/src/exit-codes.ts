@@ -7,7 +7,7 @@ export const exitCodes = {
   findings: 1,
   /** The command line is wrong. */
   usage: 64,
-  /** A port is taken: another program must go first. */
+  /** A port is taken, so that another program must go first; or a device does not answer. */
   unavailable: 69,
   /** A bug. */
   software: 70,
@@ -24,7 +24,7 @@ export function toExitCode(error: unknown): number {
   if (!(error instanceof WattError)) return exitCodes.software
   if (error.code === 'storage/locked') return exitCodes.locked
   const [area] = error.code.split('/')
-  if (area === 'port') return exitCodes.unavailable
+  if (area === 'port' || area === 'bus' || area === 'reading') return exitCodes.unavailable
   if (area === 'storage') return exitCodes.storage
   return area === 'config' || area === 'profile' || area === 'key' || area === 'certificate'
     ? exitCodes.config

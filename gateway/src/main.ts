@@ -4,6 +4,7 @@ import { acceptSwap, exportRecords, printCertificates, printKeys } from './comma
 import { loadConfig } from './config.ts'
 import { drainOutbox } from './drain.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { watchMeter } from './live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
@@ -69,6 +70,7 @@ function buildProgram(): Command {
     .description('save what is readable of a damaged database, and put it aside')
     .action(({ config }: ConfigOption) => recover(loadConfig(config), stdout))
   addScan(program)
+  addWatch(program)
   return program
 }
 
@@ -98,6 +100,29 @@ function addScan(program: Command): void {
       const command =
         stopBits === undefined ? rest : { ...rest, stopBits: stopBits === '1' ? (1 as const) : (2 as const) }
       process.exitCode = await scan(command, loadProfiles(defaultProfileFolder()))
+    })
+}
+
+function addWatch(program: Command): void {
+  program
+    .command('watch')
+    .description("show a meter's registers as they are now; only reads, until Ctrl-C")
+    .option('--config <file>', 'the configuration that names the meter')
+    .option('--meter <id>', 'with --config: the meter')
+    .option('--serial <path>', 'a meter on a serial port')
+    .option('--tcp <host:port>', 'a meter behind a Modbus TCP address')
+    .option('--rtu-over-tcp <host:port>', 'a meter behind a serial device server')
+    .option('--baud, --baud-rate <rate>', "with --serial: the line's speed; its profile's default where absent")
+    .option('--parity <parity>', 'with --serial: none, even or odd')
+    .option('--stop-bits <bits>', 'with --serial: 1 or 2')
+    .option('--unit, --unit-id <id>', 'without --config: 1 to 247')
+    .option('--profile <id>', 'without --config: a file in hardware/meters')
+    .option('--interval <seconds>', 'from one look to the next')
+    .option('--once', 'look once and end; fails where nothing could be read')
+    .option('--json', 'print each look as one line of JSON')
+    .option('--trace', 'print every frame: direction, gap, bytes in hex, state of its CRC')
+    .action(async (options: unknown) => {
+      process.exitCode = await watchMeter(options, stdout)
     })
 }
 

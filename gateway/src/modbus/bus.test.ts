@@ -236,6 +236,20 @@ test.serial('a device that needs rest between reads gets it, and does not hold u
   t.true((times[2]?.[1] ?? 0) - (times[0]?.[1] ?? 0) >= 100)
 })
 
+test('what is asked for first overtakes what waits, what is asked for last lets all others pass', async (t) => {
+  const { server, bus } = await serialRig(t, (seen, send) => send(rtuAnswer(seen), 5))
+  const asked = [undefined, 'last', undefined, 'last', 'first', undefined, 'first'] as const
+  await Promise.all(
+    asked.map((priority, address) =>
+      bus.read({ ...request, address, ...(priority === undefined ? {} : { priority }) }),
+    ),
+  )
+  t.deepEqual(
+    server.seen.map(({ address }) => address),
+    [0, 4, 6, 2, 5, 1, 3],
+  )
+})
+
 test.serial('a dead device costs its neighbours less than 5 % of the time', async (t) => {
   const { server, bus } = await serialRig(t, (seen, send) => void (seen.unitId === 9 || send(rtuAnswer(seen))), {
     initialTimeoutMs: 40,

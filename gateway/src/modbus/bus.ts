@@ -3,6 +3,7 @@ import { type BusConfig, type BusTuning, defaultTuning, makeTransport, type Tran
 import { isGivenUp, isLengthRefusal, isSilence } from './bus-errors.ts'
 import type { Connection, WireRequest } from './connection.ts'
 import { DeviceTiming } from './device-timing.ts'
+import type { LineTap } from './line-tap.ts'
 import type { WireCost } from './planner.ts'
 import { mostRegisters, ReadLengths } from './read-lengths.ts'
 import { Reconnector } from './reconnector.ts'
@@ -46,6 +47,8 @@ export interface BusDeps {
   /** Told when the port or socket comes and goes. */
   readonly onState?: (state: 'up' | 'down', reason?: WattError) => void
   readonly tuning?: Partial<BusTuning>
+  /** Sees every byte that goes by. */
+  readonly tap?: LineTap
 }
 
 /** Opens a bus. It connects by itself, now and after every loss; until then its reads are rejected. */
@@ -79,12 +82,12 @@ class QueuedBus implements RegisterBus {
   #isClosed = false
   #wake: () => void = () => {}
 
-  constructor(config: BusConfig, { scheduler, onState, tuning }: BusDeps) {
+  constructor(config: BusConfig, { scheduler, onState, tuning, tap }: BusDeps) {
     this.#id = config.id
     this.#scheduler = scheduler
     this.#tuning = { ...defaultTuning, ...tuning }
     this.#timing = new DeviceTiming(this.#tuning)
-    this.#transport = makeTransport(config, scheduler)
+    this.#transport = makeTransport(config, scheduler, tap === undefined ? {} : { tap })
     this.#lengths = new ReadLengths(this.#transport.keepsLateAnswers ? this.#tuning.repeatHorizonMs : 0)
     this.#reconnector = new Reconnector({
       busId: config.id,

@@ -90,10 +90,11 @@ function elsewhere(
   { units, expected }: LineEvidence,
   differs: (found: SerialFormat, expected: SerialFormat) => boolean,
 ): readonly Finding[] {
-  if (expected === undefined) return []
-  return units.flatMap((unit) =>
-    unit.format !== undefined && differs(unit.format, expected) ? [{ weight: 0.95, unit }] : [],
+  const found = units.filter(
+    ({ format }) => expected !== undefined && format !== undefined && differs(format, expected),
   )
+  const [unit] = found
+  return unit === undefined ? [] : [{ weight: 0.95, unit, detail: found.map(({ unitId }) => unitId).join(', ') }]
 }
 
 const askedOf = ({ lengths }: UnitEvidence['tally']) => lengths.reduce((sum, { asked }) => sum + asked, 0)

@@ -1,5 +1,8 @@
 import { EventEmitter } from 'node:events'
 
+// Modbus V1.1b3 §6.3 and §6.4: read holding registers, read input registers.
+const readFunctions: readonly number[] = [3, 4]
+
 /** What became of a request that was given up. */
 export interface GivenUp {
   /** Milliseconds from sending to the late answer, if it came while the line was watched. */
@@ -25,8 +28,14 @@ export abstract class FramedPort extends EventEmitter {
     callback?.()
   }
 
-  /** Sends a request, given as an RTU frame. */
-  abstract write(frame: Buffer): void
+  /** Sends a request, given as an RTU frame. Nothing but a read leaves this program. */
+  write(frame: Buffer): void {
+    const functionCode = frame[1] ?? 0
+    if (!readFunctions.includes(functionCode)) throw new Error(`function ${functionCode} is not a read`)
+    this.send(frame)
+  }
+
+  protected abstract send(frame: Buffer): void
   /** Takes what the link brought. */
   abstract receive(bytes: Buffer): void
   /** Resolves when the next request may be sent. */

@@ -31,7 +31,7 @@ export class MbapPort extends FramedPort {
     return this.#options.link.clear()
   }
 
-  override write(frame: Buffer): void {
+  protected override send(frame: Buffer): void {
     const transactionId = this.#options.nextTransactionId()
     const [unitId, functionCode] = [frame.readUInt8(0), frame.readUInt8(1)]
     this.#expected = { transactionId, unitId, functionCode, count: frame.readUInt16BE(4) }

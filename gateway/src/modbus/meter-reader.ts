@@ -23,9 +23,10 @@ import { BlockReader } from './block-reader.ts'
 import type { ReadRequest, RegisterBus } from './bus.ts'
 import type { OtherValue, OtherValues } from './other-values.ts'
 import type { Span } from './planner.ts'
+import { type RegisterReading, toReading } from './register-reading.ts'
 import type { Scheduler } from './scheduler.ts'
 import { SideRead } from './side-read.ts'
-import { decodeItem, toItem } from './value-item.ts'
+import { decodeItem, toItem, type ValueItem } from './value-item.ts'
 
 /** What a meter answered. Whatever could not be read is absent, never repeated from before. */
 export interface MeterValues {
@@ -115,26 +116,51 @@ export class MeterReader {
 
   /** Reads what the meter has beside the totals; undefined where nothing came. The bus serves everything else before. */
   async readValues(): Promise<OtherValues | undefined> {
-    this.#noticeReconnect()
-    const base = await this.#tryBaseAddress()
-    if (base === undefined) return undefined
-    const others = this.#options.profile.quantities.filter((quantity) => !isEnergyTotal(quantity))
-    const outcomes = await this.#blocks.read(others.map((quantity) => toItem(quantity, base)))
+    const readings = await this.#tryItems(
+      this.#options.profile.quantities.filter((quantity) => !isEnergyTotal(quantity)),
+    )
+    if (readings instanceof WattError) return undefined // the poll of the energy meets the same, and tells it
     const takenAt = this.#options.clock.now()
-    const list = [...outcomes].flatMap(([item, outcome]): OtherValue[] => {
-      const value = outcome.ok ? tryDecode(() => decodeItem(item, outcome.words)) : undefined
-      const { measurand, phase } = item.quantity
-      return value === undefined ? [] : [{ measurand, ...(phase === undefined ? {} : { phase }), value }]
+    const list = [...readings].flatMap(([{ quantity }, { value }]): OtherValue[] => {
+      const { measurand, phase } = quantity
+      if (typeof value !== 'number') return []
+      return [{ measurand, ...(phase === undefined ? {} : { phase }), value }]
     })
     return list.length === 0 ? undefined : { takenAt, list }
   }
 
-  async #tryBaseAddress(): Promise<number | undefined> {
+  /** Reads all that the profile names, the serial number too, or tells why nothing can be read. */
+  async readAll(): Promise<readonly RegisterReading[] | WattError> {
+    const { serial, quantities } = this.#options.profile
+    const readings = await this.#tryItems(quantities)
+    if (readings instanceof WattError || serial === undefined) {
+      return readings instanceof WattError ? readings : [...readings.values()]
+    }
     try {
-      return await this.#baseAddress(undefined, 'last')
+      const item = { ...(await this.#placeSerial(serial)), serial }
+      const outcome = (await this.#blocks.read([item])).get(item)
+      return [...readings.values(), ...(outcome === undefined ? [] : [toReading(item, outcome)])]
     } catch (error) {
       if (!(error instanceof WattError)) throw error
-      return undefined // the poll of the energy meets the same, and tells it
+      return [...readings.values()]
+    }
+  }
+
+  async #tryItems(quantities: readonly Quantity[]): Promise<ReadonlyMap<ValueItem, RegisterReading> | WattError> {
+    this.#noticeReconnect()
+    try {
+      const base = await this.#baseAddress(undefined, 'last')
+      const items = quantities.map((quantity) => toItem(quantity, base))
+      const outcomes = await this.#blocks.read(items)
+      return new Map(
+        items.flatMap((item) => {
+          const outcome = outcomes.get(item)
+          return outcome === undefined ? [] : [[item, toReading(item, outcome)]]
+        }),
+      )
+    } catch (error) {
+      if (!(error instanceof WattError)) throw error
+      return error
     }
   }
 
@@ -185,10 +211,13 @@ export class MeterReader {
   }
 
   async #readSerial(serial: SerialRegister): Promise<string> {
+    return decodeSerial(await this.#readWords(await this.#placeSerial(serial)), serial)
+  }
+
+  async #placeSerial(serial: SerialRegister): Promise<Pick<ReadRequest, 'functionCode' | 'address' | 'count'>> {
     const base = await this.#baseAddress(serial)
     const count = serial.type === 'string' ? serial.words : 2
-    const { functionCode, address } = serial
-    return decodeSerial(await this.#readWords({ functionCode, address: base + address, count }), serial)
+    return { functionCode: serial.functionCode, address: base + serial.address, count }
   }
 
   async #trySerial(): Promise<string | undefined> {
@@ -237,15 +266,6 @@ export class MeterReader {
     const { maxRegisters: maxCount, minGapMs = 0 } = profile
     const order = priority === undefined ? {} : { priority }
     return bus.read({ unitId, functionCode, address, count, maxCount, minGapMs, ...order })
-  }
-}
-
-function tryDecode(decode: () => number): number | undefined {
-  try {
-    return decode()
-  } catch (error) {
-    if (!(error instanceof WattError)) throw error
-    return undefined // not implemented, or out of range: absent
   }
 }
 

@@ -13,6 +13,7 @@ import type { ReadRequest } from './bus.ts'
 import { FakeBus } from './fake-bus.ts'
 import { FakeScheduler } from './fake-scheduler.ts'
 import type { MeterValues } from './meter-reader.ts'
+import type { OtherValues } from './other-values.ts'
 import { type MeterSnapshot, nextDelayMs, type PolledMeter, startPoller } from './poller.ts'
 import { defaultProfileFolder, findProfile, loadProfiles } from './profiles.ts'
 
@@ -60,6 +61,7 @@ function rig(t: ExecutionContext, { meters = [{}], image, profile = sdm630 }: Ri
   const wall = { stepMs: 0 }
   const clock = { now: () => (epochMs + wall.stepMs + scheduler.now()) as Timestamp, status: () => 'S' as const }
   const snapshots: MeterSnapshot[] = []
+  const values: OtherValues[] = []
   const polled = meters.map((one, i) => ({
     id: `m${i}`,
     bus: 'b',
@@ -73,10 +75,11 @@ function rig(t: ExecutionContext, { meters = [{}], image, profile = sdm630 }: Ri
     clock,
     scheduler,
     onSnapshot: (snapshot) => snapshots.push(snapshot),
+    onValues: (_meterId, read) => values.push(read),
   })
   t.teardown(() => poller.stop())
   const takenAtMs = () => snapshots.map(({ takenAt }) => takenAt - epochMs)
-  return { scheduler, meter, bus, wall, snapshots, poller, takenAtMs }
+  return { scheduler, meter, bus, wall, snapshots, values, poller, takenAtMs }
 }
 
 function valuesOf(t: ExecutionContext, snapshot: MeterSnapshot | undefined): MeterValues {
@@ -208,6 +211,59 @@ test('only the directions asked for are read', async (t) => {
   await scheduler.advance(0)
   t.deepEqual(valuesOf(t, snapshots[0]).energy, { export: 2_000_000n })
   t.like(bus.requests[0], { address: 0x4a, count: 2 })
+})
+
+/** A meter with every register of the SDM630, all at 230 V, 230 A and so on. */
+function fullImage(request: ReadRequest, address: number): number | undefined {
+  const quantity = sdm630.quantities.find(
+    (q) => q.functionCode === request.functionCode && address >= q.address && address < q.address + 2,
+  )
+  if (quantity === undefined) return request.functionCode === 4 && address < 400 ? 0 : undefined
+  return encodeQuantity(230, quantity)[address - quantity.address]
+}
+
+test('the other values come at their own pace, are told once with the next snapshot, and ask for few requests', async (t) => {
+  const { scheduler, snapshots, values, bus } = rig(t, {
+    meters: [{ intervalSeconds: 60, valuesIntervalSeconds: 120 }],
+    image: fullImage,
+  })
+  await scheduler.advance(59_000)
+  t.is(values.length, 1)
+  const [first] = values
+  t.deepEqual(
+    first?.list.filter(({ measurand }) => measurand === 'Voltage'),
+    ['L1', 'L2', 'L3'].map((phase) => ({ measurand: 'Voltage', phase, value: 230 })),
+  )
+  t.is(first?.list.length, 18)
+  t.is(bus.requests.filter(({ priority }) => priority === 'last').length, 3)
+  t.is(snapshots[0]?.values, undefined)
+  await scheduler.advance(600_000)
+  const told = snapshots.flatMap((snapshot) => snapshot.values ?? [])
+  t.deepEqual(told, values)
+  t.is(told.length, 6)
+  const withValues = snapshots.filter((snapshot) => snapshot.values !== undefined).slice(1)
+  t.true(withValues.every(({ takenAt, values }) => takenAt - values!.takenAt <= 5000))
+})
+
+test('a silent meter is not asked for its other values, and they are not told again', async (t) => {
+  const { scheduler, bus, snapshots, values } = rig(t, { meters: [{ valuesIntervalSeconds: 10 }], image: fullImage })
+  await scheduler.advance(59_000)
+  const [read] = [values.length]
+  bus.fault = () => timeout()
+  await scheduler.advance(60_000)
+  bus.requests.length = 0
+  await scheduler.advance(59_000)
+  t.true(bus.requests.every(({ priority }) => priority !== 'last'))
+  t.true(values.length <= read + 1)
+  await scheduler.advance(120_000)
+  t.is(snapshots.at(-1)?.values, undefined)
+})
+
+test('without an interval of their own the other values are never read', async (t) => {
+  const { scheduler, bus, values } = rig(t, { meters: [{ valuesIntervalSeconds: 0 }, {}], image: fullImage })
+  await scheduler.advance(600_000)
+  t.is(values.length, 0)
+  t.true(bus.requests.every(({ priority }) => priority !== 'last'))
 })
 
 test('no snapshot comes after stop', async (t) => {

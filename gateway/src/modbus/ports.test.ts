@@ -1,6 +1,7 @@
 import type { WattError } from '@wattline/protocol'
 import test from 'ava'
 import fc from 'fast-check'
+import ModbusSerial from 'modbus-serial'
 import { FakeScheduler } from './fake-scheduler.ts'
 import { encodeMbap } from './mbap-framing.ts'
 import { MbapPort } from './mbap-port.ts'
@@ -146,4 +147,40 @@ test('MBAP: the answer with the right transaction id is handed on, one that nobo
   t.false(port.isOpen)
   port.receive(encodeMbap(1, answer.subarray(0, -2)))
   t.is(data.length, 1)
+})
+
+test('only function codes 3 and 4 can leave a port, whatever modbus-serial is asked to send', (t) => {
+  const rtu = rtuRig()
+  const frames: number[] = []
+  const link = { write: (frame: Uint8Array) => void frames.push(frame[7] ?? 0), clear: async () => {} }
+  const mbap = new MbapPort({ link, nextTransactionId: () => 1, onFault: () => {} })
+  for (const port of [rtu.port, mbap]) {
+    const client = new ModbusSerial.default(port)
+    client.open()
+    const done = () => {}
+    const writes = [
+      () => client.writeFC1(1, 0, 1, done),
+      () => client.writeFC5(1, 0, true, done),
+      () => client.writeFC6(1, 0, 7, done),
+      () => client.writeFC15(1, 0, [true], done),
+      () => client.writeFC16(1, 0, [7], done),
+    ]
+    for (const write of writes) t.throws(write, { message: /is not a read/ })
+    client.writeFC3(1, 0, 1, done)
+    client.writeFC4(1, 0, 1, done)
+  }
+  t.deepEqual(
+    rtu.sent.map(({ frame }) => frame[1]),
+    [3, 4],
+  )
+  t.deepEqual(frames, [3, 4])
+  const anyFrame = fc.uint8Array({ minLength: 2, maxLength: 12 })
+  fc.assert(
+    fc.property(anyFrame, (frame) => {
+      if (frame[1] === 3 || frame[1] === 4) return
+      for (const port of [rtu.port, mbap]) t.throws(() => port.write(Buffer.from(frame)))
+    }),
+  )
+  t.is(rtu.sent.length, 2)
+  t.is(frames.length, 2)
 })

@@ -43,6 +43,18 @@ test('a length that was given up or used just now is never chosen', (t) => {
   )
 })
 
+test('where lengths cannot vary, one rests before it asks for other registers, whose answer come twice would be believed', (t) => {
+  const lengths = new ReadLengths(500)
+  t.is(lengths.choose(exact, 0), 4)
+  lengths.sent(exact, 0)
+  t.is(lengths.choose(exact, 10), 4)
+  const other = { ...exact, address: 100 }
+  t.is(lengths.choose(other, 10), undefined)
+  t.is(lengths.freeAtMs(other), 500)
+  t.is(lengths.choose({ ...other, unitId: 2 }, 10), 4)
+  t.is(lengths.choose(other, 500), 4)
+})
+
 test('a device that needs the exact length gets it, an hour long', (t) => {
   const lengths = new ReadLengths(0)
   lengths.refused(request, 0)

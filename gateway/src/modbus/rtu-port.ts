@@ -46,7 +46,7 @@ export class RtuPort extends FramedPort {
     } while (scheduler.now() < this.#busyUntil + this.#silenceMs)
   }
 
-  override write(frame: Buffer): void {
+  protected override send(frame: Buffer): void {
     const { scheduler, link, format } = this.#options
     this.#expected = { unitId: frame.readUInt8(0), functionCode: frame.readUInt8(1), count: frame.readUInt16BE(4) }
     this.#request = frame

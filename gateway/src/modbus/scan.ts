@@ -91,7 +91,7 @@ const againMs = 300
 const againTries = 3
 const slowWaitMs = 3000
 const readWaitMs = 200
-const listenMs = 1000
+const listenMs = 1500
 const lingerMs = 100
 const socketWaitMs = 300
 /** About what identifying and checking one device takes. */
@@ -139,7 +139,10 @@ class BusScan {
     const format = this.#expectedFormat
     const unitIds = meters.map(({ unitId }) => unitId)
     const rungs = ladder(profiles.values(), { ...(format === undefined ? {} : { format }), unitIds })
-    await this.#walk('likely settings', rungs, true)
+    // The likeliest settings get the most patience: a slow device must not be heard at those that follow.
+    const [first, ...rest] = rungs
+    if (!(await this.#walk('likely settings', [first ?? []].flat(), false)))
+      await this.#walk('likely settings', rest, true)
     // Also where bytes came that were no answer: somebody is there.
     if (this.#present.size > 0) return await this.#sweepFound()
     // Every question brings the line's level, and nothing else: no setting will change that.

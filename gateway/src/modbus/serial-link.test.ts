@@ -45,6 +45,6 @@ test('a port that another program has open is refused', async (t) => {
   t.teardown(() => link.close())
   await t.throwsAsync(serialConnector(address)(events, new AbortController().signal), {
     code: 'port/occupied',
-    message: /another program has serial port .* open/,
+    message: /in use by another program, such as a running gateway/,
   })
 })

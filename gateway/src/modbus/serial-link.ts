@@ -103,8 +103,8 @@ async function close(port: OpenPort): Promise<void> {
 function cannotOpen(path: string, cause: unknown): WattError {
   const reason = cause instanceof Error ? cause.message : String(cause)
   // The library tells a lock that another program holds by its text alone.
-  if (reason.includes('Cannot lock port')) {
-    const message = `another program has serial port ${path} open: a gateway that runs, or a test tool; end it first`
+  if (/cannot lock port/i.test(reason)) {
+    const message = `serial port ${path} is in use by another program, such as a running gateway`
     return new WattError('port/occupied', message, { retryable: true, cause })
   }
   return new WattError('bus/closed', `cannot open serial port ${path}: ${reason}`, { retryable: true, cause })
