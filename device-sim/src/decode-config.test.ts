@@ -87,6 +87,61 @@ faults:
     )
 })
 
+test('problems of lines, settings and wiring faults are told with their path', (t) => {
+  const problems = problemsOf(`
+version: 1
+lines:
+  - { id: a, path: ./a, rtuOverTcp: { host: h, port: 1 } }
+  - { id: b }
+  - { id: c, path: ./c, parity: even }
+  - { id: d, rtuOverTcp: { host: h, port: 2 } }
+meters:
+  - { id: m, profile: eastron-sdm120, unitId: 1, line: c, parity: odd, curve: solar }
+  - { id: n, profile: eastron-sdm120, unitId: 2, line: c, curve: solar }
+  - { id: o, profile: eastron-sdm120, unitId: 3, tcp: { host: h, port: 2 }, baudRate: 9600, curve: solar }
+faults:
+  - { at: 0, kind: ab-swapped, meter: o }
+  - { at: 0, kind: duplicate-address, meter: m, of: o }
+  - { at: 0, kind: duplicate-address, meter: m, of: m }
+  - { at: 0, kind: ct-wrong-phase, meter: m }
+  - { at: 0, kind: missing-termination, line: x }
+  - { at: 0, kind: second-master, line: c }
+`)
+  const expected = [
+    /^sim.yaml: lines\[0\]: exactly one of path, rtuOverTcp expected/,
+    /^sim.yaml: lines\[1\]: exactly one of path, rtuOverTcp expected/,
+    /^sim.yaml: lines\[2\]: even and odd parity on one pseudo-terminal/,
+    /^sim.yaml: meters\[2\].port: h:2 is taken/,
+    /^sim.yaml: meters\[2\]: baudRate, parity and stopBits belong to a meter on a line/,
+    /^sim.yaml: faults\[0\].kind: ab-swapped needs a line, 'o' is not on one/,
+    /^sim.yaml: faults\[1\].of: no other meter 'o' on the same line/,
+    /^sim.yaml: faults\[2\].of: no other meter 'm' on the same line/,
+    /^sim.yaml: faults\[3\].kind: ct-wrong-phase needs three phases, profile eastron-sdm120 has 1/,
+    /^sim.yaml: faults\[4\].line: no line 'x'/,
+    /^sim.yaml: faults\[5\].unitId: /,
+  ]
+  for (const pattern of expected) {
+    t.true(
+      problems.some((line) => pattern.test(line)),
+      `${pattern}\n${problems.join('\n')}`,
+    )
+  }
+  t.is(problems.length, expected.length, problems.join('\n'))
+})
+
+test('a meter set to odd and one that a fault sets to even do not fit on one pseudo-terminal, on a socket they do', (t) => {
+  const config = (place: string) => `
+version: 1
+lines: [ { id: l, ${place} } ]
+meters:
+  - { id: m, profile: eastron-sdm120, unitId: 1, line: l, parity: odd, curve: solar }
+  - { id: n, profile: eastron-sdm120, unitId: 2, line: l, curve: solar }
+faults: [ { at: 0, kind: wrong-parity, meter: n, parity: even } ]
+`
+  t.is(problemsOf(config('path: ./a')).length, 1)
+  t.deepEqual(problemsOf(config('rtuOverTcp: { host: h, port: 1 }')), [])
+})
+
 test('several meters may share a line, and a port', (t) => {
   t.deepEqual(
     problemsOf(`

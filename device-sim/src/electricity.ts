@@ -34,7 +34,7 @@ export function toMomentaryValue(quantity: Quantity, electricity: Electricity): 
     case 'Frequency':
       return Math.round(100 * (50 + 0.02 * Math.sin(seconds / 61))) / 100
     case 'Power.Factor':
-      return toShownFactor(quantity, toPowerFactor(watts) * inPhase)
+      return toRegisterFactor(quantity, toPowerFactor(watts) * inPhase)
     case 'SoC':
       return 57
     default:
@@ -60,7 +60,7 @@ function toPowerFactor(watts: number): number {
   return watts < 0 ? -0.98 : 0.98
 }
 
-// A register without a sign shows only how far the current lags.
-function toShownFactor(quantity: Quantity, factor: number): number {
-  return registerShapes[quantity.type].kind === 'unsigned' ? Math.abs(factor) : factor
+// A register without a sign tells only how much.
+function toRegisterFactor({ type }: Quantity, factor: number): number {
+  return registerShapes[type].kind === 'unsigned' ? Math.abs(factor) : factor
 }

@@ -9,6 +9,7 @@ import {
 } from '@wattline/protocol'
 import { type Phase, toMomentaryValue } from './electricity.ts'
 import { type Flow, millijoulesPerWh } from './energy-tree.ts'
+import { Feed } from './feed.ts'
 import { exceptionCodes, type RegisterReader } from './pdu.ts'
 import { encodeSerial, layOutRegisters, type PlacedSlot, type Slot } from './register-map.ts'
 
@@ -47,12 +48,12 @@ export class SimMeter implements RegisterReader {
   #valueless = false
   #shift = 0
   #wordsSwapped = false
-  #reversed = false
-  #wrongPhases: readonly Phase[] = []
+  readonly #feed: Feed
 
   constructor(options: SimMeterOptions) {
     this.id = options.id
     this.#options = options
+    this.#feed = new Feed(options.flow, options.profile.phases)
     this.#slots = layOutRegisters(options.profile, options.sunspecBase ?? 40_000)
     this.#serial = options.serial
     this.#offset = {
@@ -101,18 +102,9 @@ export class SimMeter implements RegisterReader {
     this.#wordsSwapped = swapped
   }
 
-  /** Feeds the meter from its other side: what was import is export. The registers go on from where they are. */
-  setReversed(reversed: boolean): void {
-    this.#rewire(() => {
-      this.#reversed = reversed
-    })
-  }
-
-  /** Puts the transformers of some phases on another phase's conductor. The registers go on from where they are. */
-  setWrongPhases(phases: readonly Phase[]): void {
-    this.#rewire(() => {
-      this.#wrongPhases = phases
-    })
+  /** Connects the meter otherwise than it should be. */
+  connect(change: Parameters<Feed['connect']>[0]): void {
+    this.#feed.connect(change)
   }
 
   /** Counts modulo a width from now on; without one, from 0. */
@@ -160,40 +152,20 @@ export class SimMeter implements RegisterReader {
   }
 
   #measure(): Measured {
-    const { flow, seconds } = this.#options
-    const counted = this.#count()
+    const { counted, powerMilliwatts, wrongPhases } = this.#feed
     const cut = (value: bigint) => (this.#width === undefined ? value : value % this.#width)
     return {
       importMillijoules: cut(counted.import + this.#offset.import),
       exportMillijoules: cut(counted.export + this.#offset.export),
       since: { importMillijoules: counted.import, exportMillijoules: counted.export },
-      powerMilliwatts: this.#reversed ? -flow.powerMilliwatts : flow.powerMilliwatts,
-      seconds: seconds(),
-      wrongPhases: this.#wrongPhases,
+      powerMilliwatts,
+      seconds: this.#options.seconds(),
+      wrongPhases,
     }
   }
 
-  // What the meter would have counted if it had always been wired as it is now. A phase whose transformer is 120 degrees
-  // off counts cos 120 degrees of its energy: half of it, the other way.
-  #count(): { import: bigint; export: bigint } {
-    const { flow, profile } = this.#options
-    const halves = BigInt(2 * profile.phases - 3 * this.#wrongPhases.length)
-    const backwards = this.#reversed !== halves < 0n
-    const share = (value: bigint) => (value * (halves < 0n ? -halves : halves)) / BigInt(2 * profile.phases)
-    const [forward, back] = [share(flow.importMillijoules), share(flow.exportMillijoules)]
-    return backwards ? { import: back, export: forward } : { import: forward, export: back }
-  }
-
-  #rewire(change: () => void): void {
-    const before = this.#count()
-    change()
-    const after = this.#count()
-    this.#offset.import += before.import - after.import
-    this.#offset.export += before.export - after.export
-  }
-
   #restartAt(millijoules: bigint): void {
-    const counted = this.#count()
+    const { counted } = this.#feed
     this.#offset = { import: millijoules - counted.import, export: millijoules - counted.export }
   }
 

@@ -225,6 +225,25 @@ test('fault late-answer: not before its time', async (t) => {
   t.true(performance.now() - sentAtMs >= 149)
 })
 
+test('fault slow-device: each answer takes half to one and a half times as long', async (t) => {
+  const { portOf } = await start(t, onTcp([{ at: 0, kind: 'slow-device', meter: 'm', delayMs: 100 }]))
+  const { socket, receive } = await dial(t, portOf('m'))
+  for (let i = 0; i < 5; i += 1) {
+    const sentAtMs = performance.now()
+    socket.write(mbap(i, 5, readEnergies))
+    await receive(17)
+    t.true(performance.now() - sentAtMs >= 49)
+  }
+})
+
+test('fault answer-twice: the same answer comes once more', async (t) => {
+  const { portOf } = await start(t, onTcp([{ at: 0, kind: 'answer-twice', meter: 'm' }]))
+  const { socket, receive } = await dial(t, portOf('m'))
+  socket.write(mbap(1, 5, readEnergies))
+  const first = await receive(17)
+  t.deepEqual(await receive(17), first)
+})
+
 test('fault truncated-answer: half of it', async (t) => {
   const { portOf } = await start(t, onTcp([{ at: 0, kind: 'truncated-answer', meter: 'm' }]))
   const { socket, receive, received } = await dial(t, portOf('m'))
@@ -421,6 +440,37 @@ for (const [kind, length] of [
     t.is(received().length, 0)
   })
 }
+
+test('fault answer-twice on a line: two valid frames for one request', async (t) => {
+  const { folder } = await start(t, onLine([{ at: 0, kind: 'answer-twice', meter: 'm', gapMs: 5 }]))
+  const { write, receive } = await openSerial(t, join(folder, 'tty'), 19_200)
+  write(encodeRtuFrame(5, readEnergies))
+  const first = await receive(13)
+  t.true(hasValidCrc(first))
+  t.deepEqual(await receive(13), first)
+})
+
+test('fault trickle on a line: a valid frame, byte by byte', async (t) => {
+  const { folder } = await start(t, onLine([{ at: 0, kind: 'trickle', line: 'l', gapMs: 10 }]))
+  const { write, receive } = await openSerial(t, join(folder, 'tty'), 19_200)
+  const sentAtMs = performance.now()
+  write(encodeRtuFrame(5, readEnergies))
+  t.true(hasValidCrc(await receive(13)))
+  // Twelve pauses; a busy machine only adds to them.
+  t.true(performance.now() - sentAtMs >= 119)
+})
+
+test('fault second-master on a line: a client that only listens hears its requests and their answers', async (t) => {
+  const second = { at: 0, kind: 'second-master', line: 'l', everyMs: 50, unitId: 5, address: 0x48, count: 4 }
+  const { folder } = await start(t, onLine([second]))
+  const { receive } = await openSerial(t, join(folder, 'tty'), 19_200)
+  let heard = ''
+  const exchange = `${Buffer.from(encodeRtuFrame(5, readEnergies)).toString('hex')}050408`
+  while (!heard.includes(exchange)) {
+    heard += (await receive(1)).toString('hex')
+  }
+  t.pass()
+})
 
 test('fault no-answer of a line silences all its meters', async (t) => {
   const { folder, simulation } = await start(t, onLine([{ at: 0, kind: 'no-answer', line: 'l' }]))

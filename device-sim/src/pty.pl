@@ -66,15 +66,17 @@ my $seen = $baited;
 
 sub say_message { syswrite STDOUT, pack('A n/a*', @_) }
 
-# The bait is laid again once the client is done with its set-up: when it writes, or when nothing has changed for a while.
+# Tells what a client has changed. The bait is laid again once the client is done with its set-up, or it would be
+# overwritten half-way: at once when it writes ('done'), when nothing has changed for a while ('quiet'), or not now.
 sub watch_settings {
-    my ($settled) = @_;
+    my ($client) = @_;
     my $now = get_termios();
     return if $now eq $baited;
     my @termios = unpack(TERMIOS2, $now);
     say_message('S', pack('N3', @termios[0, 2, -1])) if $now ne $seen;
-    ($baited, $seen) = (lay_bait(@termios)) x 2 if $settled || $now eq $seen;
-    $seen = $now if $seen ne $baited;
+    my $is_done = $client eq 'done' || ($client eq 'quiet' && $now eq $seen);
+    $seen = $now;
+    $seen = $baited = lay_bait(@termios) if $is_done;
 }
 
 syswrite STDOUT, "$path\n";
@@ -86,19 +88,20 @@ while (1) {
     my $ready = select($waiting, undef, undef, 0.1);
     next if $ready < 0;
     if ($ready == 0) {
-        watch_settings(0);
+        watch_settings('quiet');
         next;
     }
     if (vec($waiting, fileno $master, 1)) {
         my $count = sysread($master, my $bytes, 4096);
         if ($count) {
-            watch_settings(1);
+            watch_settings('done');
             say_message('D', $bytes);
         }
     }
     if (vec($waiting, fileno STDIN, 1)) {
         my $count = sysread(STDIN, my $bytes, 4096);
         exit 0 unless $count;
+        watch_settings('busy');
         # What a peer does not take in time is lost, as on a real line.
         syswrite $master, $bytes;
     }
