@@ -34,7 +34,7 @@ async function measure(baudRate: number, count: number): Promise<void> {
     for (const client of clients) {
       const blocks = [[base, count]] as const
       const orders = { client, path: pathOf(baudRate), baudRate, unitId, functionCode: 3, blocks, rounds } as const
-      times.get(client)?.push(...(await timeReads(orders)))
+      times.get(client)?.push(...(await timeReads(orders)).roundMs)
     }
   }
   for (const [client, ms] of times) {
@@ -61,13 +61,13 @@ async function measureWholeMeter(): Promise<void> {
     else blocks.push([address, 2])
   }
   const common = { client: 'bus', path: pathOf(9600), baudRate: 9600, unitId: 2, functionCode: 4, rounds: 4 } as const
-  const inBlocks = percentile(await timeReads({ ...common, blocks }), 0.5)
+  const inBlocks = percentile((await timeReads({ ...common, blocks })).roundMs, 0.5)
   printFigure({
     name: `whole-sdm630-${single.length}-values-in-${blocks.length}-reads`,
     value: inBlocks,
     unit: 'ms',
     comparedWith: 'one read for each value',
-    reference: percentile(await timeReads({ ...common, blocks: single }), 0.5),
+    reference: percentile((await timeReads({ ...common, blocks: single })).roundMs, 0.5),
   })
 }
 

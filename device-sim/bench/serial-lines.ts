@@ -28,13 +28,13 @@ export interface ReadOrders {
   readonly rounds: number
 }
 
-const reply = v.object({ roundMs: v.array(v.number()), failures: v.number() })
+const reply = v.object({ roundMs: v.array(v.number()), failures: v.number(), cpuUs: v.number() })
 
-/** Lets a client read as fast as it can, in a process of its own; gives the milliseconds of each round. */
-export async function timeReads(orders: ReadOrders): Promise<readonly number[]> {
+/** Lets a client read as fast as it can, in a process of its own: milliseconds and processor time of the rounds. */
+export async function timeReads(orders: ReadOrders): Promise<v.InferOutput<typeof reply>> {
   const script = fileURLToPath(new URL('../../gateway/bench/read-rate.ts', import.meta.url))
   const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(orders)])
-  const { roundMs, failures } = v.parse(reply, JSON.parse(stdout))
-  if (failures > orders.rounds / 10) throw new Error(`${orders.client}: ${failures} of ${orders.rounds} rounds failed`)
-  return roundMs
+  const result = v.parse(reply, JSON.parse(stdout))
+  if (result.failures > orders.rounds / 10) throw new Error(`${orders.client}: ${result.failures} rounds failed`)
+  return result
 }
