@@ -16,6 +16,8 @@ export interface SerialLineOptions {
   readonly timers: Timers
   /** Hands bytes to the client. */
   readonly write: (bytes: Uint8Array) => void
+  /** What it takes at least to carry a request here and an answer back, where wires would take no time. */
+  readonly carriedMs?: number
 }
 
 /** The client's end: its UART, and what its terminal does with characters that came broken. */
@@ -127,7 +129,8 @@ export class SerialLine {
   }
 
   #send(frames: readonly AnswerFrame[], requestBytes: number, from: LineSettings, way: MeterWiring): void {
-    const heardAtMs = this.#timers.now() + requestBytes * this.#timing(from).characterMs
+    const sentAtMs = this.#timers.now() - (this.#options.carriedMs ?? 0)
+    const heardAtMs = sentAtMs + requestBytes * this.#timing(from).characterMs
     const { silenceMs, turnaroundMs } = this.#timing(way)
     const readyAtMs = heardAtMs + Math.max(silenceMs, turnaroundMs)
     for (const { bytes, answer } of this.#collide(frames)) {
