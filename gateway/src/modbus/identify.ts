@@ -11,7 +11,7 @@ import {
   registerWords,
   WattError,
 } from '@wattline/protocol'
-import { judge, type Reading, type Verdict } from './plausibility.ts'
+import { isDeadVoltage, isMainsVoltage, judge, type Reading } from './plausibility.ts'
 import { insisting, shifted, type TryRead } from './unit-reader.ts'
 
 /** What a device most likely is, and how its registers deviate from the profile. */
@@ -78,10 +78,16 @@ async function examineAll(
   for (const profile of profiles) {
     for (const view of views) {
       const identity = await examine(read, profile, view)
-      if (identity !== undefined) fitting.push(await preferSwapped(read, identity))
+      if (identity === undefined) continue
+      const preferred = await preferSwapped(read, identity)
+      fitting.push(preferred)
+      // A fingerprint leaves no doubt, so the others need not be asked for.
+      if (preferred.by === 'fingerprint' && view === asWritten) return [preferred]
     }
   }
-  return fitting.toSorted((a, b) => b.score - a.score)
+  // Of two that fit alike, the one that claims less.
+  const claims = ({ profile }: Identity) => profile.quantities.length
+  return fitting.toSorted((a, b) => b.score - a.score || claims(a) - claims(b))
 }
 
 // A single word tells nothing of the order of two: a voltage may be right where the counters are swapped.
@@ -93,16 +99,16 @@ async function preferSwapped(read: TryRead, identity: Identity): Promise<Identit
 
 async function examine(read: TryRead, profile: MeterProfile, view: View): Promise<Identity | undefined> {
   const seen = shifted(read, view.shift)
-  const mark = await readMark(read, seen, profile)
-  if (mark === undefined) return undefined
+  const base = await findBase(seen, profile)
+  if (base === undefined) return undefined
   const own = view.swapped ? swapWords(profile) : profile
-  const isTelling = ({ measurand }: Quantity) => measurand === 'Voltage' || measurand === 'Frequency'
-  const telling = await readAll(seen, own, isTelling, mark.base)
-  const first = judge(telling)
-  if (!makesSense(first, own)) return undefined
-  const rest = await readAll(seen, own, (quantity) => !isTelling(quantity), mark.base)
+  const telling = await readTelling(seen, own, base, view.shift)
+  if (telling === undefined) return undefined
+  const mark = await readMark(read, seen, profile)
+  if (telling.length === 0 && mark.kind !== 'fits') return undefined
+  const rest = await readAll(seen, own, ({ measurand }) => !tellingMeasurands.includes(measurand), base)
   const readings = [...telling, ...rest]
-  const serial = await tryRead(() => readSerial(seen, own, mark.base))
+  const serial = await tryRead(() => readSerial(seen, own, base))
   return {
     profile,
     ...(mark.model === undefined ? {} : { model: mark.model }),
@@ -115,37 +121,59 @@ async function examine(read: TryRead, profile: MeterProfile, view: View): Promis
   }
 }
 
-function makesSense({ volts, hertz }: Verdict, { quantities }: MeterProfile): boolean {
-  const has = (measurand: Quantity['measurand']) => quantities.some((quantity) => quantity.measurand === measurand)
-  return (volts || !has('Voltage')) && (hertz || !has('Frequency')) && (volts || hertz)
+const tellingMeasurands: readonly Quantity['measurand'][] = ['Voltage', 'Frequency']
+
+// One after the other: most profiles are out after the first.
+async function readTelling(
+  seen: TryRead,
+  own: MeterProfile,
+  base: number,
+  shift: number,
+): Promise<readonly Reading[] | undefined> {
+  const readings: Reading[] = []
+  const first = own.quantities.find(({ measurand, address }) => measurand === 'Voltage' && base + address + shift >= 0)
+  if (first !== undefined && !(await showsVoltage(seen, first, base))) return undefined
+  for (const measurand of tellingMeasurands) {
+    const found = await readAll(seen, own, (quantity) => quantity.measurand === measurand, base)
+    readings.push(...found)
+    const { volts, hertz } = judge(found)
+    if (found.length > 0 && !volts && !hertz) return undefined
+  }
+  return readings
+}
+
+// Profiles of one family share this register, which is read once.
+async function showsVoltage(seen: TryRead, quantity: Quantity, base: number): Promise<boolean> {
+  const volts = (await tryRead(() => readQuantity(seen, quantity, base)))?.value
+  return volts !== undefined && (isMainsVoltage(volts) || isDeadVoltage(volts))
 }
 
 interface Mark {
   readonly kind: 'fits' | 'differs' | 'none'
-  readonly base: number
   readonly model?: string
 }
 
 const scoreOf = (kind: Mark['kind']) => (kind === 'fits' ? fingerprintScore : kind === 'differs' ? foreignScore : 0)
 
 // Without its model a SunSpec profile has no addresses at all.
-async function readMark(read: TryRead, seen: TryRead, profile: MeterProfile): Promise<Mark | undefined> {
-  const { sunspec, fingerprints } = profile
-  if (sunspec !== undefined) {
-    const found = await tryRead(() => findSunSpecModel(insisting(seen), sunspec.model))
-    return found === undefined ? undefined : { kind: 'fits', base: found.address }
-  }
-  if (fingerprints === undefined) return { kind: 'none', base: 0 }
+async function findBase(seen: TryRead, { sunspec }: MeterProfile): Promise<number | undefined> {
+  if (sunspec === undefined) return 0
+  return (await tryRead(() => findSunSpecModel(insisting(seen), sunspec.model)))?.address
+}
+
+async function readMark(read: TryRead, seen: TryRead, { sunspec, fingerprints }: MeterProfile): Promise<Mark> {
+  if (sunspec !== undefined) return { kind: 'fits' }
+  if (fingerprints === undefined) return { kind: 'none' }
   for (const fingerprint of fingerprints) {
     const { functionCode, address, model } = fingerprint
     // A map may be shifted with or without what marks it.
     for (const place of read === seen ? [read] : [seen, read]) {
       const words = await place(functionCode, address, fingerprintWords(fingerprint))
       const fits = words !== undefined && [words, words.toReversed()].some((one) => fitsFingerprint(one, fingerprint))
-      if (fits) return { kind: 'fits', base: 0, ...(model === undefined ? {} : { model }) }
+      if (fits) return { kind: 'fits', ...(model === undefined ? {} : { model }) }
     }
   }
-  return { kind: 'differs', base: 0 }
+  return { kind: 'differs' }
 }
 
 async function readAll(

@@ -60,7 +60,7 @@ export class LineProber {
     return await this.#ask(request, format === undefined ? waitMs : probeMs(format, waitMs))
   }
 
-  /** Reads, waiting `waitMs` beside the time that the answer itself takes; asks again what came garbled. */
+  /** Reads, waiting `waitMs` beside the time that the answer itself takes; asks again what came garbled or not at all. */
   async read(request: WireRequest, waitMs: number, tries = 1): Promise<Outcome> {
     const timeoutMs = waitMs + this.#options.transport.wireMs(request.count)
     let outcome: Outcome = { kind: 'silent' }

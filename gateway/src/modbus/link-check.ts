@@ -21,10 +21,10 @@ interface Place {
   readonly count: number
 }
 
-const rounds = 5
+const rounds = 4
 // A line that spoiled one answer is looked at long enough to tell how many.
 const moreRounds = 12
-const longest = 40
+const longest = 32
 
 /** Reads short and long answers in turn, and the serial number: bit errors hit the long ones, two devices all. */
 export async function checkLink(options: LinkCheckOptions): Promise<LinkCheck> {

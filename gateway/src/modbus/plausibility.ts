@@ -33,21 +33,24 @@ export interface Verdict {
 /** IEC 60038: 120 and 230 V, with more room than any grid needs. */
 export const isMainsVoltage = (volts: number) => (volts > 95 && volts < 145) || (volts > 180 && volts < 280)
 const isMainsFrequency = (hertz: number) => (hertz > 47 && hertz < 53) || (hertz > 57 && hertz < 63)
-// A phase that is not connected.
-const deadVolts = 20
+/** A phase that is not connected. Not a float of another register, which is next to nothing. */
+export const isDeadVoltage = (volts: number) => volts === 0 || (Math.abs(volts) > 1e-3 && Math.abs(volts) < 20)
 // A float with its words swapped, read one address off, differs from the right one by its last digits alone: they
 // are missing where the map has a hole.
 const fullScore = 0.1
 const absurdWh = 1e9
-const absurdAmps = 10_000
-const absurdWatts = 1e7
+const limits: Readonly<Partial<Record<Quantity['measurand'], number>>> = {
+  'Power.Factor': 1.02,
+  'Current.Import': 10_000,
+  'Power.Active.Import': 1e7,
+  'Power.Active.Export': 1e7,
+}
 
 /** Judges whether values can be those of a meter on the mains. */
 export function judge(readings: readonly Reading[]): Verdict {
   const of = (measurand: Quantity['measurand']) => readings.filter((reading) => reading.measurand === measurand)
   const voltages = of('Voltage').flatMap(({ value }) => value ?? [])
-  const volts =
-    voltages.some(isMainsVoltage) && voltages.every((one) => isMainsVoltage(one) || Math.abs(one) < deadVolts)
+  const volts = voltages.some(isMainsVoltage) && voltages.every((one) => isMainsVoltage(one) || isDeadVoltage(one))
   const hertz = of('Frequency').some(({ value }) => value !== undefined && isMainsFrequency(value))
   const energies = readings.flatMap((one) => (one.isTotal && one.value !== undefined ? [Math.abs(one.value)] : []))
   return {
@@ -60,18 +63,18 @@ export function judge(readings: readonly Reading[]): Verdict {
   }
 }
 
-// What a value speaks for its profile. A phase without voltage speaks for a profile with fewer phases.
+// What a value speaks for its profile. A phase without voltage speaks for a profile with fewer phases, and a 0 may
+// stand where the meter has no such register at all.
 function scoreOf({ measurand, value, isTotal }: Reading): number {
   if (value === undefined) return -1
   const size = Math.abs(value)
   if (measurand === 'Voltage') return isMainsVoltage(value) ? 1.5 : -1
   if (measurand === 'Frequency') return isMainsFrequency(value) ? 2 : -2
-  if (measurand === 'Power.Factor') return size <= 1.02 ? 0.5 : -1
-  if (measurand === 'Current.Import') return size < absurdAmps ? 0.25 : -1
-  if (measurand === 'Power.Active.Import') return size < absurdWatts ? 0.25 : -1
-  if (!isTotal) return 0
   // A denormal float is a small integer read as a float.
-  return size < absurdWh && (size === 0 || size > 1e-3) ? 1 : -1
+  if (isTotal) return size === 0 ? 0.5 : size < absurdWh && size > 1e-3 ? 1 : -1
+  const limit = limits[measurand]
+  if (limit === undefined || size === 0) return 0
+  return size <= limit ? 0.25 : -1
 }
 
 // Below this, noise decides on the sign.
@@ -100,9 +103,14 @@ function toPhase(
     ...(phase === undefined ? {} : { phase }),
     ...defined('volts', read('Voltage')),
     ...defined('amps', read('Current.Import')),
-    ...defined('watts', read('Power.Active.Import')),
+    ...defined('watts', toWatts(read('Power.Active.Import'), read('Power.Active.Export'))),
     ...defined('powerFactor', read('Power.Factor')),
   })
+}
+
+// Some meters have a register for each direction.
+function toWatts(imported: number | undefined, exported: number | undefined): number | undefined {
+  return imported === undefined ? undefined : imported - Math.max(0, exported ?? 0)
 }
 
 // Power by voltage times current; the meter's own power factor where one of them is missing.

@@ -17,8 +17,8 @@ const baudRates = [9600, 19_200, 38_400, 115_200, 57_600, 4800, 2400, 1200] as c
 const parities = ['none', 'even', 'odd'] as const
 const stopBits = [1, 2] as const
 
-/** Meters answer within 20 to 40 ms mostly, and within 100 ms. What comes later still is heard, and asked again. */
-const patientMs = 90
+/** Most meters answer within 20 to 60 ms, and all within 100 ms. What comes late is heard, and asked again. */
+const patientMs = 60
 const briskMs = 30
 const hastyMs = 20
 /** Meters are numbered from 1 on: these ids are worth more time. */

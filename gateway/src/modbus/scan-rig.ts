@@ -39,6 +39,14 @@ export function makeMeter(traits: MeterTraits): VirtualDevice {
   }
   const { serial } = profile
   if (serial?.type === 'uint32') put(serial.functionCode, serial.address, [1, traits.serial ?? 4711])
+  for (const { functionCode, address, words: fixed, wordIn = [] } of profile.fingerprints ?? []) {
+    const hex = fixed ?? wordIn.slice(0, 1)
+    put(
+      functionCode,
+      address,
+      hex.map((word) => Number.parseInt(word, 16)),
+    )
+  }
   // As meters do, it shows 0 for a while around what its profile names, and refuses what is far away.
   const named = [...words.keys()].map((key) => key.split('/').map(Number))
   const isNear = (functionCode: number, address: number) =>

@@ -135,14 +135,15 @@ class BusScan {
 
   async #search(): Promise<void> {
     if (this.#options.bus.serial === undefined) return await this.#searchSocket()
-    const { profiles, meters, quick } = this.#options
+    const { profiles, meters, quick, settingsKnown } = this.#options
     const format = this.#expectedFormat
     const unitIds = meters.map(({ unitId }) => unitId)
     const rungs = ladder(profiles.values(), { ...(format === undefined ? {} : { format }), unitIds })
-    // The likeliest settings get the most patience: a slow device must not be heard at those that follow.
-    const [first, ...rest] = rungs
-    if (!(await this.#walk('likely settings', [first ?? []].flat(), false)))
-      await this.#walk('likely settings', rest, true)
+    // What the config says gets the most patience: a slow device must not be heard at those that follow.
+    const patient = settingsKnown ? rungs.slice(0, 1) : []
+    if (!(await this.#walk('likely settings', patient, false))) {
+      await this.#walk('likely settings', rungs.slice(patient.length), true)
+    }
     // Also where bytes came that were no answer: somebody is there.
     if (this.#present.size > 0) return await this.#sweepFound()
     // Every question brings the line's level, and nothing else: no setting will change that.
@@ -267,7 +268,8 @@ class BusScan {
       if (lateMs.length === 0 || this.#present.get(unitId)?.clean === true) continue
       const outcome = await prober.read({ unitId, functionCode: 3, address: 0, count: 3 }, slowWaitMs, 2)
       if (outcome.kind === 'silent') continue
-      const waitMs = Math.max(readWaitMs, Math.min(slowWaitMs, 2 * Math.max(...lateMs)))
+      const isSlow = Math.max(...lateMs) > readWaitMs / 2
+      const waitMs = isSlow ? slowWaitMs : readWaitMs
       this.#present.set(unitId, { unitId, session, clean: outcome.kind !== 'garbled', waitMs })
     }
   }
@@ -292,7 +294,7 @@ class BusScan {
           this.#examined.set(unit.unitId, await this.#examine(prober, unit))
           this.#tick(0)
         }
-        await prober.listen(listenMs)
+        await prober.listen(lingerMs)
       })
     }
   }

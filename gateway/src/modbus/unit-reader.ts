@@ -1,12 +1,13 @@
 import { type ReadRegisters, WattError } from '@wattline/protocol'
-import type { LineProber } from './line-prober.ts'
+import type { LineProber, Outcome } from './line-prober.ts'
 
 /** The words at a place, or undefined where the device has none. */
 export type TryRead = (functionCode: 3 | 4, address: number, count: number) => Promise<readonly number[] | undefined>
 
 const tries = 4
-// A device that is silent so often in a row is gone.
-const mostSilences = 3
+const silentTries = 2
+// Some devices are silent where they should refuse. One that is so often in a row is gone.
+const mostSilences = 20
 
 /** Reads the registers of one unit, each of them once. */
 export class UnitReader {
@@ -45,11 +46,20 @@ export class UnitReader {
 
   async readAnew(functionCode: 3 | 4, address: number, count: number): Promise<readonly number[] | undefined> {
     const request = { unitId: this.#unitId, functionCode, address, count }
-    const outcome = await this.#prober.read(request, this.#waitMs, tries)
+    let outcome = await this.#prober.read(request, this.#waitMs)
+    for (let again = 1; again < this.#triesFor(outcome); again++)
+      outcome = await this.#prober.read(request, this.#waitMs)
     this.#silences = outcome.kind === 'silent' ? this.#silences + 1 : 0
     if (outcome.kind !== 'words') return undefined
     this.#latenciesMs.push(outcome.latencyMs)
     return outcome.words
+  }
+
+  // A question that nobody answers is worth more tries on a line that spoils what goes over it.
+  #triesFor(outcome: Outcome): number {
+    if (outcome.kind === 'garbled') return tries
+    const isSpoiling = this.#prober.tally.unit(this.#unitId).garbled > 0
+    return outcome.kind !== 'silent' ? 0 : isSpoiling ? tries : silentTries
   }
 
   #known(functionCode: number, address: number, count: number): readonly number[] | undefined {
