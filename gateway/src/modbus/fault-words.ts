@@ -88,11 +88,11 @@ const sentences: Readonly<Record<Fault, Speak>> = {
   'wrong-baud-rate': (finding, line) =>
     finding.unit === undefined
       ? `${silence(line)}: the meters may have another baud rate. The full search finds it.`
-      : `The baud rate is wrong: unit ${finding.detail} answers at ${settingsOf(finding.unit.format)}, not at ${settingsOf(line.expected)}.`,
+      : `The baud rate is wrong: answers come at ${settingsOf(finding.unit.format)}, not at ${settingsOf(line.expected)} (unit ${finding.detail}).`,
   'wrong-parity': (finding, line) =>
     finding.unit === undefined
       ? `${silence(line)}: the meters may have another parity. The full search finds it.`
-      : `The parity is wrong: unit ${finding.detail} answers at ${settingsOf(finding.unit.format)}, not at ${settingsOf(line.expected)}.`,
+      : `The parity is wrong: answers come at ${settingsOf(finding.unit.format)}, not at ${settingsOf(line.expected)} (unit ${finding.detail}).`,
   'duplicate-address': (finding) =>
     `Two devices have the same address: at ${idOf(finding)} ${
       finding.detail === undefined
