@@ -5,7 +5,7 @@ import type { BusConfig } from './modbus/bus-config.ts'
 import { formatSettings } from './modbus/fault-words.ts'
 import type { Identity } from './modbus/identify.ts'
 import type { Reading } from './modbus/plausibility.ts'
-import type { FoundDevice, ScanResult } from './modbus/scan.ts'
+import type { FoundDevice, ScanResult } from './modbus/scan-result.ts'
 
 /** What a person reads: the devices, then what is wrong, the most likely first. */
 export function formatReport(results: readonly ScanResult[]): string {

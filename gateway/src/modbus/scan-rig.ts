@@ -2,7 +2,8 @@ import { encodeEnergy, encodeQuantity, type MeterProfile, type Quantity } from '
 import { FakeScheduler } from './fake-scheduler.ts'
 import { defaultProfileFolder, findProfile, loadProfiles } from './profiles.ts'
 import type { SerialFormat } from './rtu-framing.ts'
-import { type ScanOptions, type ScanResult, scanBus } from './scan.ts'
+import { scanBus } from './scan.ts'
+import type { ScanOptions, ScanResult } from './scan-result.ts'
 import { type VirtualDevice, VirtualLine } from './virtual-line.ts'
 
 export const profiles = loadProfiles(defaultProfileFolder())
