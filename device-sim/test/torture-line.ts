@@ -138,10 +138,13 @@ export class TortureLine {
   }
 
   #at(momentMs: number, run: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      run()
-    }, momentMs - performance.now())
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer)
+        run()
+      },
+      Math.max(0, momentMs - performance.now()),
+    )
     this.#timers.add(timer)
   }
 
