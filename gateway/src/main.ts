@@ -4,11 +4,11 @@ import { acceptSwap, exportRecords, printCertificates, printKeys } from './comma
 import { loadConfig } from './config.ts'
 import { drainOutbox } from './drain.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
-import { watchMeter } from './live-command.ts'
+import { watchMeter } from './live/live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
-import { parseUnitIds, type ScanCommand, scan } from './scan-command.ts'
+import { parseUnitIds, type ScanCommand, scan } from './scan/scan-command.ts'
 import { checkProfiles } from './setup.ts'
 import { gatewayVersion } from './version.ts'
 

@@ -1,15 +1,15 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { WattError } from '@wattline/protocol'
-import { configDefaults, type GatewayConfig, loadConfig } from './config.ts'
-import { exitCodes } from './exit-codes.ts'
-import type { BusConfig } from './modbus/bus-config.ts'
-import { findProfile, type Profiles } from './modbus/profiles.ts'
-import { scanBus } from './modbus/scan.ts'
-import type { ExpectedMeter, ScanResult } from './modbus/scan-result.ts'
-import { systemScheduler } from './modbus/scheduler.ts'
+import { configDefaults, type GatewayConfig, loadConfig } from '../config.ts'
+import { exitCodes } from '../exit-codes.ts'
+import type { BusConfig } from '../modbus/bus-config.ts'
+import { findProfile, type Profiles } from '../modbus/profiles.ts'
+import { systemScheduler } from '../modbus/scheduler.ts'
 import { ProgressLine } from './progress-line.ts'
+import { scanBus } from './scan.ts'
 import { formatReport, toConfigYaml, toJson } from './scan-report.ts'
+import type { ExpectedMeter, ScanResult } from './scan-result.ts'
 
 /** What `scan` is told on the command line. */
 export interface ScanCommand {

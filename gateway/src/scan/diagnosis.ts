@@ -1,7 +1,7 @@
+import type { SerialFormat } from '../modbus/rtu-framing.ts'
 import { checks, faultSentence } from './fault-words.ts'
 import type { Diagnosis, Fault, Finding, LineEvidence, UnitEvidence } from './line-evidence.ts'
 import type { PhaseValues } from './plausibility.ts'
-import type { SerialFormat } from './rtu-framing.ts'
 
 type Rule = (line: LineEvidence) => readonly Finding[]
 

@@ -1,5 +1,5 @@
 import type { MeterProfile } from '@wattline/protocol'
-import { characterMs, type SerialFormat } from './rtu-framing.ts'
+import { characterMs, type SerialFormat } from '../modbus/rtu-framing.ts'
 
 /** Questions to some unit ids at one line setting. */
 export interface ScanStep {

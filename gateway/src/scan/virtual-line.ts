@@ -1,8 +1,8 @@
 import { WattError } from '@wattline/protocol'
-import { exceptionBody, type SeenRequest } from './bus-rig.ts'
-import type { FakeScheduler } from './fake-scheduler.ts'
-import type { Connect } from './link.ts'
-import { characterMs, crc16, type SerialFormat, silenceMs, withCrc } from './rtu-framing.ts'
+import { exceptionBody, type SeenRequest } from '../modbus/bus-rig.ts'
+import type { FakeScheduler } from '../modbus/fake-scheduler.ts'
+import type { Connect } from '../modbus/link.ts'
+import { characterMs, crc16, type SerialFormat, silenceMs, withCrc } from '../modbus/rtu-framing.ts'
 
 /** A device on a virtual line. */
 export interface VirtualDevice {

@@ -1,7 +1,7 @@
 import test from 'ava'
-import { seeded } from './bus-rig.ts'
-import type { FakeScheduler } from './fake-scheduler.ts'
-import { withCrc } from './rtu-framing.ts'
+import { seeded } from '../modbus/bus-rig.ts'
+import type { FakeScheduler } from '../modbus/fake-scheduler.ts'
+import { withCrc } from '../modbus/rtu-framing.ts'
 import { commonFormat, expect, makeMeter, scanVirtually } from './scan-rig.ts'
 import type { VirtualLine } from './virtual-line.ts'
 

@@ -1,11 +1,11 @@
 import { WattError } from '@wattline/protocol'
-import type { Transport } from './bus-config.ts'
-import { isSilence } from './bus-errors.ts'
-import type { Connection, WireRequest } from './connection.ts'
+import type { Transport } from '../modbus/bus-config.ts'
+import { isSilence } from '../modbus/bus-errors.ts'
+import type { Connection, WireRequest } from '../modbus/connection.ts'
+import type { SerialFormat } from '../modbus/rtu-framing.ts'
+import { type Scheduler, waitUntil } from '../modbus/scheduler.ts'
 import type { LineTally } from './line-tally.ts'
-import type { SerialFormat } from './rtu-framing.ts'
 import { probeMs } from './scan-plan.ts'
-import { type Scheduler, waitUntil } from './scheduler.ts'
 import { isLevel, type TurnRecorder } from './traffic.ts'
 
 /** What became of one question. */

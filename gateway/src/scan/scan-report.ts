@@ -1,11 +1,11 @@
 import { isEnergyTotal, type MeterProfile } from '@wattline/protocol'
 import { stringify } from 'yaml'
-import type { GatewayConfig } from './config.ts'
-import type { BusConfig } from './modbus/bus-config.ts'
-import { formatSettings } from './modbus/fault-words.ts'
-import type { Identity } from './modbus/identify.ts'
-import type { Reading } from './modbus/plausibility.ts'
-import type { FoundDevice, ScanResult } from './modbus/scan-result.ts'
+import type { GatewayConfig } from '../config.ts'
+import type { BusConfig } from '../modbus/bus-config.ts'
+import { formatSettings } from './fault-words.ts'
+import type { Identity } from './identify.ts'
+import type { Reading } from './plausibility.ts'
+import type { FoundDevice, ScanResult } from './scan-result.ts'
 
 /** What a person reads: the devices, then what is wrong, the most likely first. */
 export function formatReport(results: readonly ScanResult[]): string {

@@ -1,7 +1,7 @@
 import type { Role } from '@wattline/protocol'
+import type { SerialFormat } from '../modbus/rtu-framing.ts'
 import type { LengthTally, UnitTally } from './line-tally.ts'
 import type { PhaseValues } from './plausibility.ts'
-import type { SerialFormat } from './rtu-framing.ts'
 
 /** What can be wrong with a line, a device or its configuration. */
 export type Fault =

@@ -1,5 +1,5 @@
+import type { TracedFrame } from '../modbus/frame-trace.ts'
 import type { LiveRow } from './live-meter.ts'
-import type { TracedFrame } from './modbus/frame-trace.ts'
 
 const headings = ['register', 'fc', 'address', 'words', 'value', 'unit', 'age', 'last exception'] as const
 // Where numbers stand in a column.

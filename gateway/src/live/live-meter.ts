@@ -1,5 +1,5 @@
 import { WattError } from '@wattline/protocol'
-import type { RegisterReading } from './modbus/register-reading.ts'
+import type { RegisterReading } from '../modbus/register-reading.ts'
 
 /** One register as it is shown: the last words that came, how old they are, and what went wrong last. */
 export interface LiveRow extends Omit<RegisterReading, 'error'> {

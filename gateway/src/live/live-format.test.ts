@@ -1,8 +1,8 @@
 import { WattError } from '@wattline/protocol'
 import test from 'ava'
+import type { RegisterReading } from '../modbus/register-reading.ts'
 import { formatFrame, formatTable, toJson } from './live-format.ts'
 import { LiveMeter } from './live-meter.ts'
-import type { RegisterReading } from './modbus/register-reading.ts'
 
 const volts: RegisterReading = {
   name: 'Voltage L1',

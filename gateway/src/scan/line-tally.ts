@@ -1,4 +1,4 @@
-import { shortestAnswer } from './rtu-framing.ts'
+import { shortestAnswer } from '../modbus/rtu-framing.ts'
 import { dissect, isLevel, type SeenFrame, type Turn, withoutEcho } from './traffic.ts'
 
 /** How requests of one length fared. */

@@ -1,11 +1,11 @@
 import type { MeterProfile, Role } from '@wattline/protocol'
-import type { BusConfig } from './bus-config.ts'
+import type { BusConfig } from '../modbus/bus-config.ts'
+import type { Connect } from '../modbus/link.ts'
+import type { Profiles } from '../modbus/profiles.ts'
+import type { SerialFormat } from '../modbus/rtu-framing.ts'
+import type { Scheduler } from '../modbus/scheduler.ts'
 import type { Identity } from './identify.ts'
 import type { Diagnosis, LineEvidence } from './line-evidence.ts'
-import type { Connect } from './link.ts'
-import type { Profiles } from './profiles.ts'
-import type { SerialFormat } from './rtu-framing.ts'
-import type { Scheduler } from './scheduler.ts'
 
 /** A meter that the config says hangs here. */
 export interface ExpectedMeter {

@@ -1,5 +1,5 @@
 import type { WriteStream } from 'node:tty'
-import type { ScanProgress } from './modbus/scan-result.ts'
+import type { ScanProgress } from './scan-result.ts'
 
 const barWidth = 24
 const plainEveryMs = 10_000

@@ -1,6 +1,6 @@
-import type { LineTap } from './line-tap.ts'
-import { crc16, shortestAnswer } from './rtu-framing.ts'
-import type { Scheduler } from './scheduler.ts'
+import type { LineTap } from '../modbus/line-tap.ts'
+import { crc16, shortestAnswer } from '../modbus/rtu-framing.ts'
+import type { Scheduler } from '../modbus/scheduler.ts'
 
 /** A frame with a sound CRC, whoever sent it. */
 export interface SeenFrame {

@@ -1,8 +1,8 @@
 import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
-import { loadConfig } from './config.ts'
-import type { BusConfig } from './modbus/bus-config.ts'
-import { defaultProfileFolder, findProfile, loadProfiles, type Profiles } from './modbus/profiles.ts'
+import { loadConfig } from '../config.ts'
+import type { BusConfig } from '../modbus/bus-config.ts'
+import { defaultProfileFolder, findProfile, loadProfiles, type Profiles } from '../modbus/profiles.ts'
 
 /** What to look at, and how to show it. */
 export interface LiveOptions {

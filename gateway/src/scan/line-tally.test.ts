@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
+import { withCrc } from '../modbus/rtu-framing.ts'
 import { LineTally } from './line-tally.ts'
-import { withCrc } from './rtu-framing.ts'
 import { dissect } from './traffic.ts'
 
 const request = withCrc(Buffer.from([5, 3, 0, 0, 0, 2]))

@@ -1,15 +1,15 @@
 import { WattError } from '@wattline/protocol'
-import type { Output } from './commands.ts'
-import { exitCodes } from './exit-codes.ts'
+import type { Output } from '../commands.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { openBus } from '../modbus/bus.ts'
+import { FrameTrace } from '../modbus/frame-trace.ts'
+import { MeterReader } from '../modbus/meter-reader.ts'
+import { findProfile } from '../modbus/profiles.ts'
+import { systemScheduler } from '../modbus/scheduler.ts'
+import { startSystemClock } from '../system-clock.ts'
 import { formatFrame, formatTable, frameToJson, toJson } from './live-format.ts'
 import { LiveMeter } from './live-meter.ts'
 import { decodeLiveOptions, type LiveOptions } from './live-options.ts'
-import { openBus } from './modbus/bus.ts'
-import { FrameTrace } from './modbus/frame-trace.ts'
-import { MeterReader } from './modbus/meter-reader.ts'
-import { findProfile } from './modbus/profiles.ts'
-import { systemScheduler } from './modbus/scheduler.ts'
-import { startSystemClock } from './system-clock.ts'
 
 /** A terminal tells how wide it is. */
 type Screen = Output & { readonly isTTY?: boolean; readonly columns?: number }

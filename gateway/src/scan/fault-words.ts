@@ -1,5 +1,5 @@
+import type { SerialFormat } from '../modbus/rtu-framing.ts'
 import type { Fault, Finding, LineEvidence } from './line-evidence.ts'
-import type { SerialFormat } from './rtu-framing.ts'
 
 const parityLetters = { none: 'N', even: 'E', odd: 'O' } as const
 
