@@ -5,6 +5,7 @@ import { loadConfig } from './config.ts'
 import { drainOutbox } from './drain.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
+import { callStation, listStations } from './ocpp-command.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
 import { parseUnitIds, type ScanCommand, scan } from './scan-command.ts'
@@ -69,6 +70,7 @@ function buildProgram(): Command {
     .description('save what is readable of a damaged database, and put it aside')
     .action(({ config }: ConfigOption) => recover(loadConfig(config), stdout))
   addScan(program)
+  addOcpp(program)
   return program
 }
 
@@ -99,6 +101,28 @@ function addScan(program: Command): void {
         stopBits === undefined ? rest : { ...rest, stopBits: stopBits === '1' ? (1 as const) : (2 as const) }
       process.exitCode = await scan(command, loadProfiles(defaultProfileFolder()))
     })
+}
+
+function addOcpp(program: Command): void {
+  const ocpp = program.command('ocpp').description('charging stations of the running gateway')
+  ocpp
+    .command('stations')
+    .description('list the stations since its start, also those that were turned away, and why')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .option('--json', 'print everything as JSON')
+    .action(({ config, json }: ConfigOption & { json?: boolean }) =>
+      listStations(loadConfig(config), stdout, json === true),
+    )
+  ocpp
+    .command('call')
+    .description('send a request to a station, checked against its schema, and print the answer')
+    .argument('<station>', "the station's identity")
+    .argument('<action>', 'such as GetConfiguration or GetVariables')
+    .argument('[json]', 'the payload', '{}')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .action((station: string, action: string, json: string, { config }: ConfigOption) =>
+      callStation(loadConfig(config), { output: stdout, warnings: stderr }, { station, action, json }),
+    )
 }
 
 // Whoever reads our output may go before we are done, as `head` does.

@@ -1,5 +1,4 @@
-import type { Clock, OcppVersion } from '@wattline/protocol'
-import { CallRefused } from './call-refused.ts'
+import { type Clock, isTransactionAction, type OcppVersion } from '@wattline/protocol'
 import { fieldsOf } from './json-place.ts'
 import { toIdTagInfo, toIdTokenInfo } from './transaction-answers.ts'
 import type { Authorizer, OcppPayload } from './transaction-sink.ts'
@@ -77,14 +76,19 @@ const answers: Readonly<Record<string, Answer>> = {
 // These must be read to be answered. Everything else gets its answer whatever it says.
 const readToAnswer: readonly string[] = ['Authorize', 'SignCertificate', 'VatNumberValidation']
 
+/** Whether a message is served here at all. Those that tell of energy always are. */
+export function isServed(action: string): boolean {
+  return isTransactionAction(action) || Object.hasOwn(answers, action)
+}
+
 /** Whether a message that cannot be read is answered all the same. */
 export function canAnswerAnything(action: string): boolean {
-  return Object.hasOwn(answers, action) && !readToAnswer.includes(action)
+  return isServed(action) && !readToAnswer.includes(action)
 }
 
 /** Answers a message that tells of no energy. */
 export function answerOrdinary(action: string, payload: OcppPayload, context: AnswerContext): OcppPayload {
   const answer = Object.hasOwn(answers, action) ? answers[action] : undefined
-  if (answer === undefined) throw new CallRefused('NotSupported', `${action} is not served here`)
+  if (answer === undefined) throw new Error(`${action} is not served here`)
   return answer(payload, context)
 }

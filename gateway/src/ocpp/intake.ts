@@ -8,7 +8,7 @@ import {
 } from '@wattline/protocol'
 import type { Store } from '../store/database.ts'
 import { type FrameOutcome, OcppJournal } from '../store/ocpp-journal.ts'
-import { answerOrdinary, canAnswerAnything } from './answers.ts'
+import { answerOrdinary, canAnswerAnything, isServed } from './answers.ts'
 import { CallRefused } from './call-refused.ts'
 import { mendRequest } from './mend.ts'
 import { answerTransaction, answerUnread } from './transaction-answers.ts'
@@ -63,10 +63,9 @@ export class Intake {
     if (!ocppActions[version].station.includes(action)) {
       throw new CallRefused('NotImplemented', `${version} has no ${action.slice(0, 50)} from a station`)
     }
+    if (!isServed(action)) throw new CallRefused('NotSupported', `${action} is not served here`)
     const request = mendRequest(call)
-    if (isTransactionAction(action)) {
-      return await this.#takeTransaction(call, action, request)
-    }
+    if (isTransactionAction(action)) return await this.#takeTransaction(call, action, request)
     if (request.ok) {
       if (request.mended.length > 0) await this.#note(call, 'mended', request.mended)
       this.#parts.onMessage(call, request.payload)

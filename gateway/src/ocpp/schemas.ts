@@ -43,6 +43,8 @@ function compilerOf(version: OcppVersion): SchemaCompiler {
   const ajv = createValidator(version, [...sources[version]])._ajv
   // Mending needs every fault of a payload at once. Nothing is compiled before the first look-up.
   ajv.opts.allErrors = true
+  // The 2.1 schemas forbid further fields of texts; ajv would say so on stderr for each of them.
+  ajv.opts.strictTypes = false
   // The format that comes along takes times without a zone and with a blank in the middle.
   ajv.addFormat('date-time', hasZone)
   compilers.set(version, ajv)
