@@ -233,6 +233,7 @@ export class Gateway {
     const { retentionDays, maxOutboxMb } = config.gateway
     try {
       const retention = { beforeMs: clock.now() - retentionDays * dayMs, maxBytes: maxOutboxMb * 1_000_000 }
+      this.#charging?.prune(retention.beforeMs)
       const deleted = pruneChunk(this.#session.store, retention)
       if (deleted === 0) return
       log.debug('outbox.pruned', { deleted })

@@ -5,14 +5,15 @@ import {
   type OcppVersion,
   ocppActions,
   type TransactionAction,
+  WattError,
 } from '@wattline/protocol'
 import type { Store } from '../store/database.ts'
 import { type FrameOutcome, OcppJournal } from '../store/ocpp-journal.ts'
 import { answerOrdinary, canAnswerAnything, isServed } from './answers.ts'
 import { CallRefused } from './call-refused.ts'
-import { mendRequest } from './mend.ts'
+import { type MendedRequest, mendRequest } from './mend.ts'
 import { answerTransaction, answerUnread } from './transaction-answers.ts'
-import type { Authorizer, OcppPayload, TransactionSink } from './transaction-sink.ts'
+import type { Authorizer, OcppPayload, TransactionMessage, TransactionSink } from './transaction-sink.ts'
 import { TurnBatch } from './turn-batch.ts'
 
 /** One request of a station. */
@@ -94,44 +95,39 @@ export class Intake {
     await this.#batch.run(() => this.#store(call, outcome, notes))
   }
 
-  #store(call: StationCall, outcome: FrameOutcome, notes: readonly string[]): number {
-    const contentHash = hashContent(call)
-    return this.#journal.append({ ...call, arrivedAt: this.#parts.clock.now(), contentHash, outcome, notes })
+  #store(call: StationCall, outcome: FrameOutcome, notes: readonly string[]) {
+    const stored = { arrivedAt: this.#parts.clock.now(), contentHash: hashContent(call) }
+    return { ...stored, frame: this.#journal.append({ ...call, ...stored, outcome, notes }) }
   }
 
-  async #takeTransaction(
-    call: StationCall,
-    action: TransactionAction,
-    request: ReturnType<typeof mendRequest>,
-  ): Promise<OcppPayload> {
+  async #takeTransaction(call: StationCall, action: TransactionAction, request: MendedRequest): Promise<OcppPayload> {
     const [outcome, notes] = request.ok
       ? ([request.mended.length > 0 ? 'mended' : 'accepted', request.mended] as const)
       : (['quarantined', request.problems] as const)
     if (outcome !== 'accepted') this.#parts.onDoubt(call, outcome, notes)
+    const { stationId, version } = call
     const answer = await this.#batch.run(() => {
-      const number = this.#store(call, outcome, notes)
-      return request.ok ? this.#giveToSink(call, action, request, number) : answerUnread(call, action, number)
+      const stored = this.#store(call, outcome, notes)
+      if (!request.ok) return answerUnread(version, action, stored.frame)
+      const { payload, mended } = request
+      return this.#giveToSink(call, action, { stationId, version, payload, mended, ...stored })
     })
     if (request.ok) this.#parts.onMessage(call, request.payload)
     return answer
   }
 
-  #giveToSink(
-    call: StationCall,
-    action: TransactionAction,
-    request: { readonly payload: OcppPayload; readonly mended: readonly string[] },
-    frame: number,
-  ): OcppPayload {
-    const { sink, store, clock } = this.#parts
-    const message = { ...call, ...request, frame, arrivedAt: clock.now(), contentHash: hashContent(call) }
+  #giveToSink(call: StationCall, action: TransactionAction, message: TransactionMessage): OcppPayload {
+    const { sink, store } = this.#parts
     try {
       // A savepoint: what the sink wrote before it threw is undone, the frame stays.
       return store.write(() => answerTransaction(sink, action, message))
     } catch (error) {
-      const notes = [...request.mended, `not understood: ${error instanceof Error ? error.message : String(error)}`]
-      this.#journal.quarantine(frame, notes)
+      // A full disk is no fault of the message: it is not answered, and comes again.
+      if (error instanceof WattError && error.code.startsWith('storage/')) throw error
+      const notes = [...message.mended, `not understood: ${error instanceof Error ? error.message : String(error)}`]
+      this.#journal.quarantine(message.frame, notes)
       this.#parts.onDoubt(call, 'quarantined', notes)
-      return answerUnread(call, action, frame)
+      return answerUnread(message.version, action, message.frame)
     }
   }
 }

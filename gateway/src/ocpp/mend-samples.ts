@@ -35,6 +35,22 @@ export function mendSamples(payload: unknown, version: OcppVersion): string[] {
   return mended
 }
 
+/** Whether `mendSamples` would leave a payload as it is. */
+export function hasCleanSamples(payload: Record<string, unknown>, version: OcppVersion): boolean {
+  return ['meterValue', 'transactionData'].every((list) => {
+    const entries = payload[list]
+    if (!Array.isArray(entries)) return true
+    return entries.every((entry) => {
+      const samples = fieldsOf(entry)?.['sampledValue']
+      if (!Array.isArray(samples)) return true
+      return samples.every((sample) => {
+        const { keep, words } = mendSample({ ...fieldsOf(sample) }, version)
+        return keep && words.length === 0
+      })
+    })
+  })
+}
+
 const emptied = new WeakSet<object>()
 
 function isEmptied(entry: unknown): boolean {

@@ -2,7 +2,7 @@ import type { OcppVersion } from '@wattline/protocol'
 import type { AnySchemaObject } from 'ajv'
 import { toUtc } from './date-time.ts'
 import { fieldsOf, type JsonPlace, placeOf, removeAt, schemaAt } from './json-place.ts'
-import { mendSamples } from './mend-samples.ts'
+import { hasCleanSamples, mendSamples } from './mend-samples.ts'
 import { findSchema, type MessageSchema, type SchemaFault, tellFaults } from './schemas.ts'
 import type { OcppPayload } from './transaction-sink.ts'
 
@@ -30,6 +30,10 @@ const mostRounds = 4
 export function mendRequest({ version, action, payload, timeZone }: RawRequest): MendedRequest {
   const message = findSchema(version, action, 'request')
   if (message === undefined) return { ok: false, problems: [`${version} has no ${action}`] }
+  const asItCame = fieldsOf(payload)
+  if (asItCame !== undefined && hasCleanSamples(asItCame, version) && message.faults(asItCame).length === 0) {
+    return { ok: true, payload: asItCame, mended: [] }
+  }
   const root = structuredClone(payload ?? {})
   if (fieldsOf(root) === undefined) return { ok: false, problems: ['payload: must be object'] }
   const mended: string[] = mendSamples(root, version)

@@ -72,7 +72,7 @@ export class StationConnection {
     client.on('socketError', (error: unknown) =>
       parts.log.info('ocpp.station.socket', { station: this.stationId, ...errorFields(error) }),
     )
-    client.handle(async ({ messageId = '', method = '', params }) => await this.#answer(messageId, method, params))
+    client.handle(async ({ messageId = '', method = '' }) => await this.#answer(messageId, method))
     this.#pinging = setInterval(() => this.#checkLife(), pingMs)
     client.once('close', () => clearInterval(this.#pinging))
   }
@@ -113,10 +113,10 @@ export class StationConnection {
     if (socket.readyState === socket.OPEN) socket.ping()
   }
 
-  async #answer(innerId: string, action: string, payload: unknown) {
+  async #answer(innerId: string, action: string) {
     const { socket, log } = this.#parts
     const wire = socket.callOf(innerId)
-    const call = this.#toCall(action, payload, wire?.frame ?? '', String(wire?.id ?? ''))
+    const call = this.#toCall(action, wire?.payload, wire?.frame ?? '', String(wire?.id ?? ''))
     try {
       return { ...(await this.#parts.intake.answer(call)) }
     } catch (error) {

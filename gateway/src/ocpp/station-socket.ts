@@ -6,6 +6,8 @@ import { readFrame } from './frames.ts'
 export interface WireCall {
   /** As the station wrote it. */
   readonly id: unknown
+  /** Undefined where it cannot be read. */
+  readonly payload: unknown
   readonly frame: string
 }
 
@@ -48,7 +50,8 @@ export class StationSocket extends WebSocket {
     const [data, isBinary] = args
     const inner = this.#translate(String(data))
     this.#slowDown()
-    return inner === undefined ? true : super.emit('message', Buffer.from(inner), isBinary)
+    // The library asks it for its text only, which a text gives as well.
+    return inner === undefined ? true : super.emit('message', inner, isBinary)
   }
 
   #translate(text: string): string | undefined {
@@ -59,8 +62,9 @@ export class StationSocket extends WebSocket {
     switch (frame.kind) {
       case 'call': {
         const innerId = String(this.#nextId++)
-        this.#calls.set(innerId, { id: frame.id, frame: text })
-        return JSON.stringify([2, innerId, frame.action, frame.payload ?? null])
+        this.#calls.set(innerId, { id: frame.id, payload: frame.payload, frame: text })
+        // The payload waits here: a message of a hundred samples is parsed once.
+        return JSON.stringify([2, innerId, frame.action, {}])
       }
       case 'answer':
         return frame.text

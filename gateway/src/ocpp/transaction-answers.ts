@@ -1,4 +1,4 @@
-import type { TransactionAction } from '@wattline/protocol'
+import type { OcppVersion, TransactionAction } from '@wattline/protocol'
 import { fieldsOf } from './json-place.ts'
 import type { IdTokenVerdict, OcppPayload, TransactionMessage, TransactionSink } from './transaction-sink.ts'
 
@@ -32,7 +32,7 @@ export function answerTransaction(
  * The answer to what is put aside: it tells the station that the message has arrived, and nothing else. A start that
  * cannot be read must not charge.
  */
-export function answerUnread({ version }: { version: string }, action: TransactionAction, frame: number): OcppPayload {
+export function answerUnread(version: OcppVersion, action: TransactionAction, frame: number): OcppPayload {
   if (action !== 'StartTransaction' || version !== 'ocpp1.6') return {}
   return { transactionId: frame, idTagInfo: { status: 'Invalid' } }
 }

@@ -18,7 +18,10 @@ export class TurnBatch {
     this.#store = store
   }
 
-  /** Resolves after the commit. Rejects where nothing could be stored, or the work itself threw: then alone. */
+  /**
+   * Resolves after the commit; rejects where nothing could be stored. Work that throws fails alone: it must not have
+   * written anything by then, or undo it itself.
+   */
   run<T>(work: () => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({
@@ -38,19 +41,18 @@ export class TurnBatch {
     this.#waiting = []
     if (batch.length === 0) return
     try {
-      const done = this.#store.write(() => batch.map((one) => this.#attempt(one)))
+      const done = this.#store.write(() => batch.map(attempt))
       for (const tell of done) tell()
     } catch (error) {
       for (const { failed } of batch) failed(error)
     }
   }
+}
 
-  // A transaction inside a transaction is a savepoint: what throws is undone alone.
-  #attempt({ work, failed }: Waiting): () => void {
-    try {
-      return this.#store.write(work)
-    } catch (error) {
-      return () => failed(error)
-    }
+function attempt({ work, failed }: Waiting): () => void {
+  try {
+    return work()
+  } catch (error) {
+    return () => failed(error)
   }
 }

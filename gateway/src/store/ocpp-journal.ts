@@ -1,4 +1,4 @@
-import { decodeWith, integerBetween, type OcppVersion, type Timestamp } from '@wattline/protocol'
+import { decodeWith, integerBetween, type OcppVersion, type Timestamp, transactionActions } from '@wattline/protocol'
 import * as v from 'valibot'
 import type { Store } from './database.ts'
 
@@ -54,25 +54,44 @@ export class OcppJournal {
       .run(JSON.stringify(notes), number)
   }
 
-  /** The number under which this content came first; undefined where it never came. */
+  /** The number under which this content came first; undefined where it never came. Not kept for MeterValues. */
   firstOf(contentHash: string): number | undefined {
     const found = this.#store
-      .sql('SELECT min(number) AS number FROM ocpp_frames WHERE content_hash = ?')
+      .sql("SELECT min(number) AS number FROM ocpp_frames WHERE content_hash = ? AND action <> 'MeterValues'")
       .get(contentHash)
     const { number } = decodeWith(firstShape, found, `${this.#store.path}: ocpp_frames`, 'storage/corrupt')
     return number ?? undefined
   }
 
-  /** Forgets what tells of no energy and is older than this; at most `limit` frames at once. */
-  prune(beforeMs: number, limit: number, keepActions: readonly string[]): number {
-    const marks = keepActions.map(() => '?').join(', ')
+  /**
+   * Forgets frames that tell of no energy: those that came before a time, and the oldest where they are more than
+   * `most`, since whoever sends nonsense may do so without end. At most `chunk` at once; gives how many.
+   */
+  prune({ beforeMs, most, chunk }: PruneLimits): number {
+    const marks = transactionActions.map(() => '?').join(', ')
+    const others = `SELECT number, arrived_at FROM ocpp_frames WHERE action NOT IN (${marks}) ORDER BY number`
+    const { count } = decodeWith(
+      countShape,
+      this.#store.sql(`SELECT count(*) AS count FROM (${others})`).get(...transactionActions),
+      `${this.#store.path}: ocpp_frames`,
+      'storage/corrupt',
+    )
+    const tooMany = Math.max(0, count - most)
     return this.#store
       .sql(
         `DELETE FROM ocpp_frames WHERE number IN (
-           SELECT number FROM ocpp_frames WHERE arrived_at < ? AND action NOT IN (${marks}) ORDER BY number LIMIT ?)`,
+           SELECT number FROM (SELECT number, arrived_at, row_number() OVER (ORDER BY number) AS place FROM (${others}))
+           WHERE arrived_at < ? OR place <= ? LIMIT ?)`,
       )
-      .run(beforeMs, ...keepActions, limit).changes
+      .run(...transactionActions, beforeMs, tooMany, chunk).changes
   }
 }
 
+export interface PruneLimits {
+  readonly beforeMs: number
+  readonly most: number
+  readonly chunk: number
+}
+
+const countShape = v.object({ count: integerBetween(0, Number.MAX_SAFE_INTEGER) })
 const firstShape = v.object({ number: v.nullable(integerBetween(1, Number.MAX_SAFE_INTEGER)) })
