@@ -1,13 +1,14 @@
-// `make build`: each program as one file in dist/, beside its launcher and the profiles, as the board gets them.
+// `make build`: each program as one file in dist/ (the gateway in a few), beside its launcher and the profiles, as the
+// board gets them.
 // Packages with native parts are not in it.
-import { cpSync } from 'node:fs'
-import { build } from 'esbuild'
+import { cpSync, rmSync } from 'node:fs'
+import { type BuildOptions, build } from 'esbuild'
 
-const programs = ['gateway/src/main', 'ledger-client/src/main', 'ledger-client/src/verify-main', 'device-sim/src/main']
+const programs = ['ledger-client/src/main', 'ledger-client/src/verify-main', 'device-sim/src/main']
 const beside = ['gateway/bin', 'ledger-client/bin', 'device-sim/bin', 'hardware']
 
-await build({
-  entryPoints: Object.fromEntries(programs.map((program) => [program, `${program}.ts`])),
+const toEntries = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, `${name}.ts`]))
+const options: BuildOptions = {
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,
@@ -24,5 +25,16 @@ await build({
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
   logLevel: 'info',
+}
+
+rmSync('dist', { recursive: true, force: true }) // parts of an older build have other names
+await build({ ...options, entryPoints: toEntries(programs) })
+// What serves charging stations lies beside the gateway: the schemas of three OCPP versions take 20 MB of memory, and
+// only a gateway that has stations loads them.
+await build({
+  ...options,
+  entryPoints: toEntries(['gateway/src/main']),
+  splitting: true,
+  chunkNames: 'gateway/src/[name]-[hash]',
 })
 for (const folder of beside) cpSync(folder, `dist/${folder}`, { recursive: true })

@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import { parseDocument } from 'yaml'
 import { checkReferences } from './config-references.ts'
 import { logLevels } from './log.ts'
+import { ocppShape, withAbsoluteOcppFiles } from './ocpp/ocpp-config.ts'
 
 /** Every default in one place. Optional parts (`mqtt`, `web`, `ocpp`) are off where they are left out. */
 export const configDefaults = {
@@ -138,7 +139,7 @@ export const configShape = v.pipe(
     buses: v.pipe(v.array(bus), v.minLength(1, 'expected at least one bus')),
     meters: v.pipe(v.array(meter), v.minLength(1, 'expected at least one meter')),
     mqtt: v.exactOptional(mqtt),
-    ocpp: v.exactOptional(listener),
+    ocpp: v.exactOptional(ocppShape),
     web: v.exactOptional(listener),
   }),
   v.rawCheck(({ dataset, addIssue }) => {
@@ -185,6 +186,7 @@ export function decodeConfig(text: string, file: string): GatewayConfig {
     ),
     meters: checked.meters.map(({ fuse, ...rest }) => ({ ...rest, maxPowerW: rest.maxPowerW ?? toMaxPowerW(fuse) })),
     ...(checked.mqtt === undefined ? {} : { mqtt: withAbsoluteFiles(checked.mqtt, absolute) }),
+    ...(checked.ocpp === undefined ? {} : { ocpp: withAbsoluteOcppFiles(checked.ocpp, absolute) }),
   }
 }
 

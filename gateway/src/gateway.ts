@@ -12,6 +12,8 @@ import type { Profiles } from './modbus/profiles.ts'
 import { systemScheduler } from './modbus/scheduler.ts'
 import { Uplink } from './mqtt/uplink.ts'
 import { toObservation } from './observation.ts'
+import type { Charging } from './ocpp/charging.ts'
+import type { OcppConfig } from './ocpp/ocpp-config.ts'
 import { Readings } from './readings.ts'
 import { openSession, type Session } from './session.ts'
 import { listCertificateDifferences, type MeterSetup, type PointSetup, setUpMeters, setUpPoints } from './setup.ts'
@@ -54,6 +56,7 @@ export class Gateway {
   readonly #values = new LatestValues(() => performance.now())
   #poller: Poller | undefined
   #web: WebServer | undefined
+  #charging: Charging | undefined
   #pruning: NodeJS.Timeout | undefined
   #progressMs = performance.now()
   #stopped: Promise<void> | undefined
@@ -107,6 +110,7 @@ export class Gateway {
       this.#openBuses()
       this.#poller = this.#startPolling()
       this.#uplink?.start()
+      if (config.ocpp !== undefined) this.#charging = await this.#startCharging(config.ocpp)
       this.#pruning = setInterval(() => this.#prune(), pruneEveryMs)
     } catch (error) {
       await this.stop()
@@ -125,6 +129,7 @@ export class Gateway {
     clearInterval(this.#pruning)
     this.#poller?.stop()
     this.#readings.flush()
+    await this.#charging?.stop()
     await Promise.all([
       ...[...this.#buses.values()].map((bus) => bus.close()),
       this.#uplink?.stop(),
@@ -148,7 +153,6 @@ export class Gateway {
     const { newEpochReason } = this.#session
     for (const error of profiles.broken.values()) log.warn('profile.broken', errorFields(error))
     if (newEpochReason !== undefined) log.warn('gateway.epoch.opened', { reason: newEpochReason })
-    if (config.ocpp !== undefined) log.warn('gateway.ocpp.unserved', { ...config.ocpp })
     if (config.mqtt === undefined) log.warn('gateway.mqtt.unconfigured')
     for (const meter of this.#meters) this.#checkCertificate(meter, log)
     const points = this.#setups.map(({ point }) => point)
@@ -164,6 +168,19 @@ export class Gateway {
     const message = `the certificate was made once and counts: ${differences.join('; ')}`
     this.#health.raise({ code: 'certificate/outdated', where: `certificate: ${meter.point}`, message })
     log.warn('certificate.outdated', { point: meter.point, differences })
+  }
+
+  // Loaded only where it is used: the schemas of three versions take their memory.
+  async #startCharging(ocpp: OcppConfig): Promise<Charging> {
+    const { startCharging } = await import('./ocpp/charging.ts')
+    const { config, clock, log } = this.#parts
+    return await startCharging({
+      config: ocpp,
+      dataDir: config.gateway.dataDir,
+      store: this.#session.store,
+      clock,
+      log,
+    })
   }
 
   #openBuses(): void {
@@ -216,6 +233,7 @@ export class Gateway {
     const { retentionDays, maxOutboxMb } = config.gateway
     try {
       const retention = { beforeMs: clock.now() - retentionDays * dayMs, maxBytes: maxOutboxMb * 1_000_000 }
+      this.#charging?.prune(retention.beforeMs)
       const deleted = pruneChunk(this.#session.store, retention)
       if (deleted === 0) return
       log.debug('outbox.pruned', { deleted })

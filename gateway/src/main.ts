@@ -6,6 +6,7 @@ import { drainOutbox } from './drain.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { watchMeter } from './live/live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
+import { callStation, listStations } from './ocpp-command.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
 import { parseUnitIds, type ScanCommand, scan } from './scan/scan-command.ts'
@@ -71,6 +72,7 @@ function buildProgram(): Command {
     .action(({ config }: ConfigOption) => recover(loadConfig(config), stdout))
   addScan(program)
   addWatch(program)
+  addOcpp(program)
   return program
 }
 
@@ -124,6 +126,28 @@ function addWatch(program: Command): void {
     .action(async (options: unknown) => {
       process.exitCode = await watchMeter(options, stdout)
     })
+}
+
+function addOcpp(program: Command): void {
+  const ocpp = program.command('ocpp').description('charging stations of the running gateway')
+  ocpp
+    .command('stations')
+    .description('list the stations since its start, also those that were turned away, and why')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .option('--json', 'print everything as JSON')
+    .action(({ config, json }: ConfigOption & { json?: boolean }) =>
+      listStations(loadConfig(config), stdout, json === true),
+    )
+  ocpp
+    .command('call')
+    .description('send a request to a station, checked against its schema, and print the answer')
+    .argument('<station>', "the station's identity")
+    .argument('<action>', 'such as GetConfiguration or GetVariables')
+    .argument('[json]', 'the payload', '{}')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .action((station: string, action: string, json: string, { config }: ConfigOption) =>
+      callStation(loadConfig(config), { output: stdout, warnings: stderr }, { station, action, json }),
+    )
 }
 
 // Whoever reads our output may go before we are done, as `head` does.

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 const benches = [
   'protocol/bench/frames.ts',
   'gateway/bench/sign-and-store.ts',
+  'gateway/bench/ocpp-messages.ts',
   'ledger-client/bench/end-to-end.ts',
   'ledger-client/bench/verify-pipeline.ts',
   'device-sim/bench/receipt-latency.ts',

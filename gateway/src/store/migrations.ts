@@ -64,4 +64,26 @@ export const migrations: readonly string[] = [
 
   CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   `,
+  `
+  -- What charging stations sent, as it came: every message that tells of energy, and every other one that was mended
+  -- or put aside.
+  CREATE TABLE ocpp_frames (
+    -- Never given twice: 1.6 takes it for transaction ids.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    station TEXT NOT NULL,
+    version TEXT NOT NULL,
+    arrived_at INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    -- SHA-256 of station, action and payload: tells a message that is sent again, whatever its id.
+    content_hash TEXT NOT NULL,
+    frame TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('accepted', 'mended', 'quarantined')),
+    -- JSON: what was mended, or why it was put aside; in words.
+    notes TEXT NOT NULL
+  ) STRICT;
+  -- Not for MeterValues, by far the most: an entry at a random place of the index costs more than the row itself.
+  CREATE INDEX ocpp_frames_by_content ON ocpp_frames (content_hash, number) WHERE action <> 'MeterValues';
+  CREATE INDEX ocpp_frames_in_quarantine ON ocpp_frames (number) WHERE outcome = 'quarantined';
+  `,
 ]

@@ -1,0 +1,123 @@
+import { integerBetween } from '@wattline/protocol'
+import * as v from 'valibot'
+
+/** Every default of the part for charging stations. */
+export const ocppDefaults = {
+  securityProfile: 0,
+  noSubprotocol: 'refuse',
+  timeZone: 'UTC',
+  heartbeatSeconds: 300,
+  pingSeconds: 30,
+  callTimeoutSeconds: 30,
+  maxConnections: 500,
+  maxMessageBytes: 1_048_576,
+  messagesPerSecond: 50,
+  tlsPort: 9221,
+} as const
+
+const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
+const stationId = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9*\-_=:+|@.~!]{1,48}$/, 'expected 1 to 48 letters, digits and * - _ = : + | @ . ~ !'),
+)
+const securityProfile = v.picklist([0, 1, 2, 3])
+const noSubprotocol = v.picklist(['refuse', 'ocpp1.6'])
+const timeZone = v.pipe(
+  v.string(),
+  v.check((name) => {
+    try {
+      new Intl.DateTimeFormat('en', { timeZone: name })
+      return true
+    } catch {
+      return false // told as a problem of this path
+    }
+  }, 'expected an IANA time zone, such as Europe/Berlin'),
+)
+
+const station = v.strictObject({
+  id: stationId,
+  /** Where it differs from that of all. */
+  securityProfile: v.exactOptional(securityProfile),
+  /** The password of Basic authentication, alone in a file. */
+  passwordFile: v.exactOptional(path),
+  /** The common name of its certificate, where that is not its identity. */
+  certificateName: v.exactOptional(v.pipe(v.string(), v.nonEmpty())),
+  noSubprotocol: v.exactOptional(noSubprotocol),
+  timeZone: v.exactOptional(timeZone),
+})
+
+/** `ocpp:` of gateway.yaml. */
+export const ocppShape = v.pipe(
+  v.strictObject({
+    host: v.pipe(v.string(), v.nonEmpty('expected a host name or address')),
+    port: integerBetween(0, 65_535),
+    /** OCPP's security profiles: 0 nothing, 1 Basic, 2 Basic over TLS, 3 client certificate. The least for every station. */
+    securityProfile: v.optional(securityProfile, ocppDefaults.securityProfile),
+    /** A second port, for TLS. */
+    tls: v.exactOptional(
+      v.strictObject({
+        port: v.optional(integerBetween(0, 65_535), ocppDefaults.tlsPort),
+        certFile: path,
+        keyFile: path,
+        /** Who signs the stations' certificates: needed for profile 3. */
+        clientCaFile: v.exactOptional(path),
+      }),
+    ),
+    stations: v.optional(v.array(station), []),
+    /** Stations that are not listed. Without this they are accepted as long as none is listed. */
+    unknownStations: v.exactOptional(v.picklist(['accept', 'refuse'])),
+    /** What a station speaks that offers no subprotocol. */
+    noSubprotocol: v.optional(noSubprotocol, ocppDefaults.noSubprotocol),
+    /** What a time without a zone is local to. */
+    timeZone: v.optional(timeZone, ocppDefaults.timeZone),
+    heartbeatSeconds: v.optional(integerBetween(10, 86_400), ocppDefaults.heartbeatSeconds),
+    pingSeconds: v.optional(integerBetween(1, 3_600), ocppDefaults.pingSeconds),
+    callTimeoutSeconds: v.optional(integerBetween(1, 600), ocppDefaults.callTimeoutSeconds),
+    maxConnections: v.optional(integerBetween(1, 10_000), ocppDefaults.maxConnections),
+    maxMessageBytes: v.optional(integerBetween(16_384, 16_777_216), ocppDefaults.maxMessageBytes),
+    messagesPerSecond: v.optional(integerBetween(1, 10_000), ocppDefaults.messagesPerSecond),
+  }),
+  v.check(
+    ({ stations }) => new Set(stations.map(({ id }) => id)).size === stations.length,
+    'expected each station once',
+  ),
+  v.check(
+    ({ tls, stations, securityProfile: all }) =>
+      tls !== undefined || stations.every((one) => (one.securityProfile ?? all) < 2),
+    'expected tls, which security profiles 2 and 3 need',
+  ),
+  v.check(
+    ({ tls, stations, securityProfile: all }) =>
+      tls?.clientCaFile !== undefined || stations.every((one) => (one.securityProfile ?? all) < 3),
+    'expected tls.clientCaFile, which security profile 3 needs',
+  ),
+  v.check(
+    ({ stations, securityProfile: all }) =>
+      stations.every((one) => one.passwordFile !== undefined || ![1, 2].includes(one.securityProfile ?? all)),
+    'expected a passwordFile for each station with security profile 1 or 2',
+  ),
+)
+
+export type OcppConfig = v.InferOutput<typeof ocppShape>
+export type StationConfig = OcppConfig['stations'][number]
+
+/** The same with absolute paths. */
+export function withAbsoluteOcppFiles(config: OcppConfig, absolute: (path: string) => string): OcppConfig {
+  const { tls, stations } = config
+  return {
+    ...config,
+    stations: stations.map(({ passwordFile, ...rest }) =>
+      passwordFile === undefined ? rest : { ...rest, passwordFile: absolute(passwordFile) },
+    ),
+    ...(tls === undefined
+      ? {}
+      : {
+          tls: {
+            port: tls.port,
+            certFile: absolute(tls.certFile),
+            keyFile: absolute(tls.keyFile),
+            ...(tls.clientCaFile === undefined ? {} : { clientCaFile: absolute(tls.clientCaFile) }),
+          },
+        }),
+  }
+}
