@@ -9,8 +9,9 @@ interface Item<T> {
 export interface ConfigParts {
   readonly lines: readonly Item<LineConfig>[]
   readonly meters: readonly Item<MeterConfig>[]
+  readonly stations: readonly Item<SimConfig['stations'][number]>[]
   readonly faults: readonly Item<SimConfig['faults'][number]>[]
-  readonly ids: { readonly lines: ReadonlySet<string>; readonly meters: ReadonlySet<string> }
+  readonly ids: Readonly<Record<'lines' | 'meters' | 'stations', ReadonlySet<string>>>
   readonly profiles: ReadonlyMap<string, MeterProfile>
 }
 
@@ -26,13 +27,22 @@ export function findProblems(parts: ConfigParts): readonly string[] {
   return [
     ...repeated(parts.lines, ({ id }) => id, 'id'),
     ...repeated(parts.lines, ({ path }) => path, 'path'),
-    ...repeated(parts.meters, ({ id }) => id, 'id'),
+    ...repeated<{ id: string }>([...parts.meters, ...parts.stations], ({ id }) => id, 'id'),
     ...repeated(parts.meters, (meter) => `unit ${meter.unitId} on ${placeOf(meter)}`, 'unitId'),
     ...repeated(transportsOf(parts), ({ port }) => port, 'port'),
     ...parts.meters.flatMap(({ path, item }) => meterProblems(path, item, parts)),
     ...parts.faults.flatMap(({ path, item }) => faultProblems(path, item, parts)),
+    ...parts.stations.flatMap(({ path, item }) => stationProblems(path, item)),
     ...seenProblems(parts.meters),
   ]
+}
+
+function stationProblems(path: string, { evses, steps, drivers }: SimConfig['stations'][number]): readonly string[] {
+  const named = [
+    ...steps.map((step, i) => ({ at: `steps[${i}]`, evse: 'evse' in step ? step.evse : 1 })),
+    ...drivers.map(({ evse }, i) => ({ at: `drivers[${i}]`, evse })),
+  ]
+  return named.filter(({ evse }) => evse > evses.length).map(({ at, evse }) => `${path}.${at}.evse: no EVSE ${evse}`)
 }
 
 function repeated<T>(items: readonly Item<T>[], keyOf: (item: T) => string, field: string): readonly string[] {
@@ -54,7 +64,9 @@ function transportsOf({ meters }: ConfigParts): readonly Item<{ port: string }>[
 function meterProblems(path: string, meter: MeterConfig, { ids, profiles }: ConfigParts): readonly string[] {
   const places = [meter.line, meter.tcp, meter.rtuOverTcp].filter((place) => place !== undefined)
   const profile = profiles.get(meter.profile)
-  const problems = meter.sees.filter((id) => !ids.meters.has(id)).map((id) => `${path}.sees: no meter '${id}'`)
+  const problems = meter.sees
+    .filter((id) => !ids.meters.has(id) && !ids.stations.has(id))
+    .map((id) => `${path}.sees: no meter '${id}'`)
   if (places.length !== 1) problems.push(`${path}: exactly one of line, tcp, rtuOverTcp expected`)
   if (meter.line !== undefined && !ids.lines.has(meter.line)) problems.push(`${path}.line: no line '${meter.line}'`)
   if (profile !== undefined && meter.serial !== undefined && !fitsSerial(meter.serial, profile)) {
