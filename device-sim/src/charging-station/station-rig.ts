@@ -42,7 +42,9 @@ export class MemoryCsms {
   override: (action: string, payload: Payload) => Answer | undefined = () => undefined
   readonly #version: OcppVersion
   readonly #timers: VirtualTimers
-  readonly #answers = new Map<string, (answer: unknown) => void>()
+  readonly #answers = new Map<string, { readonly action: string; readonly resolve: (answer: unknown) => void }>()
+  /** What the schema has against the station's answers. */
+  readonly unsoundAnswers: string[] = []
   readonly #transactions: string[] = []
   #asked = 0
 
@@ -95,7 +97,7 @@ export class MemoryCsms {
   ask(action: string, payload: Payload): Promise<unknown> {
     this.#asked += 1
     const id = `csms-${this.#asked}`
-    const answer = new Promise((resolve) => this.#answers.set(id, resolve))
+    const answer = new Promise((resolve) => this.#answers.set(id, { action, resolve }))
     this.open.at(-1)?.events.text(JSON.stringify([2, id, action, payload]))
     return answer
   }
@@ -111,7 +113,16 @@ export class MemoryCsms {
       if (answer === 'silence') return
       const message = 'result' in answer ? [3, messageId, answer.result] : [4, messageId, answer.errorCode, '', {}]
       this.#timers.after(latencyMs, () => socket.isOpen && socket.events.text(JSON.stringify(message)))
-    } else this.#answers.get(messageId)?.(type === 3 ? rest[0] : { errorCode: rest[0] })
+    } else this.#answered(messageId, type === 3 ? { payload: rest[0] } : { errorCode: rest[0] })
+  }
+
+  #answered(messageId: string, answer: { readonly payload: unknown } | { readonly errorCode: string }): void {
+    const asked = this.#answers.get(messageId)
+    if (asked === undefined) return
+    const problem =
+      'payload' in answer ? payloadCheck(this.#version)(asked.action, 'response', answer.payload) : undefined
+    if (problem !== undefined) this.unsoundAnswers.push(`${asked.action}: ${problem}`)
+    asked.resolve('payload' in answer ? answer.payload : answer)
   }
 
   #usual(action: string, payload: Payload): Payload {
@@ -142,8 +153,8 @@ export interface RigOptions {
   readonly preset?: Readonly<Record<string, string>>
   readonly evses?: readonly (EvseOptions & { readonly startWh: number })[]
   readonly driftSeconds?: number
-  /** Called before each change of the durable state; what it throws keeps the change from the disk. */
-  readonly beforeWrite?: () => void
+  /** Called at each moment at which a power cut may find the station: around each write, at each message. */
+  readonly onPoint?: () => void
 }
 
 const oneEvse = [{ maxCurrentA: 32, phases: 3 as const, hasVentilation: false, startWh: 1000 }]
@@ -190,11 +201,16 @@ export class Rig {
     }
   }
 
+  /** From this instant on nothing that the station does has any effect. */
+  die(): void {
+    this.#dead.add(this.station)
+  }
+
   /** The whole program is killed and started again: only the disk stays. */
   kill(): void {
-    const { station } = this
-    this.#dead.add(station)
-    station.powerOff()
+    this.die()
+    for (const socket of this.csms.open) socket.isOpen = false
+    this.station.powerOff()
     this.#tree = this.#makeTree()
     this.#treeBeganSeconds = Math.floor(this.timers.now() / 1000)
     this.station = this.#makeStation()
@@ -234,7 +250,7 @@ export class Rig {
   }
 
   #makeStation(): Station {
-    const { version = '1.6', quirks = [], preset = {}, evses = oneEvse, driftSeconds = 0, beforeWrite } = this.#options
+    const { version = '1.6', quirks = [], preset = {}, evses = oneEvse, driftSeconds = 0, onPoint } = this.#options
     const station: Station = new Station({
       identity: { id: 'CP1', vendor: 'Wattline', model: 'Test', serial: '1', firmware: '1.0' },
       version,
@@ -249,12 +265,24 @@ export class Rig {
       storage: {
         read: () => this.#text,
         write: (text) => {
+          onPoint?.()
           if (this.#dead.has(station)) return
-          beforeWrite?.()
           this.#text = text
+          onPoint?.()
         },
       },
-      openLink: this.csms.openLink,
+      openLink: (request, events) => {
+        const alive = (run: () => void) => {
+          onPoint?.()
+          if (!this.#dead.has(station)) run()
+        }
+        const link = this.csms.openLink(request, {
+          opened: () => alive(() => events.opened()),
+          text: (text) => alive(() => events.text(text)),
+          closed: (reason) => alive(() => events.closed(reason)),
+        })
+        return { ...link, send: (text) => alive(() => link.send(text)) }
+      },
       random: () => 0.5,
       advance: () => this.#advance(),
       meteredMillijoules: (id) => this.#tree.flowOf(String(id)).importMillijoules,
