@@ -291,3 +291,46 @@ export class Rig {
     return station
   }
 }
+
+export interface Session {
+  readonly beginWh: number
+  readonly endWh: number | undefined
+  readonly reason: string | undefined
+}
+
+/** What lies at a path, whatever it is. */
+export function dig(value: unknown, ...path: readonly (string | number)[]): unknown {
+  return path.reduce<unknown>(
+    (at, key) => (typeof at === 'object' && at !== null ? Reflect.get(at, key) : undefined),
+    value,
+  )
+}
+
+const registerOf = (payload: Payload) => Number(dig(payload, 'meterValue', 0, 'sampledValue', 0, 'value'))
+
+/** What a CSMS makes of what it heard, by content. */
+export function sessionsOf(heard: readonly Heard[]): readonly Session[] {
+  const sessions = new Map<string, { beginWh?: number; endWh?: number; reason?: string }>()
+  const at = (key: string) => {
+    const session = sessions.get(key) ?? {}
+    sessions.set(key, session)
+    return session
+  }
+  let started = 0
+  const numbers = new Map<string, string>()
+  for (const { action, payload } of heard) {
+    if (action === 'StartTransaction') {
+      const key = JSON.stringify(payload)
+      if (!numbers.has(key)) numbers.set(key, String(1000 + started++))
+      at(numbers.get(key) ?? '').beginWh = Number(payload['meterStart'])
+    } else if (action === 'StopTransaction') {
+      Object.assign(at(String(payload['transactionId'])), { endWh: payload['meterStop'], reason: payload['reason'] })
+    } else if (action === 'TransactionEvent') {
+      const session = at(String(dig(payload, 'transactionInfo', 'transactionId')))
+      if (payload['eventType'] === 'Started') session.beginWh = registerOf(payload)
+      if (payload['eventType'] !== 'Ended') continue
+      Object.assign(session, { endWh: registerOf(payload), reason: dig(payload, 'transactionInfo', 'stoppedReason') })
+    }
+  }
+  return [...sessions.values()].map(({ beginWh = Number.NaN, endWh, reason }) => ({ beginWh, endWh, reason }))
+}
