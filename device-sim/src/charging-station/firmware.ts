@@ -307,6 +307,8 @@ export class Firmware {
 
   sendMeterValues(place: Place, context: 'Trigger' | 'Sample.Clock'): void {
     this.options.advance()
+    // What has been told may not be forgotten by a power cut.
+    this.#saveRegisters()
     this.send(this.#dialect.meterValues(place.id, this.transactions.sample(place, context)))
   }
 
@@ -400,9 +402,8 @@ export class Firmware {
     this.#nextAlignedMs = (Math.floor(this.clock.nowMs / everyMs) + 1) * everyMs
     if (first) return
     for (const place of this.options.places) {
-      const sample = this.transactions.sample(place, 'Sample.Clock')
-      if (this.transactions.at(place.id) === undefined) this.send(this.#dialect.meterValues(place.id, sample))
-      else this.transactions.update(place, 'MeterValueClock', [sample])
+      if (this.transactions.at(place.id) === undefined) this.sendMeterValues(place, 'Sample.Clock')
+      else this.transactions.update(place, 'MeterValueClock', [this.transactions.sample(place, 'Sample.Clock')])
     }
   }
 

@@ -37,6 +37,7 @@ export class MemoryCsms {
   /** Cards that are known, by their status. */
   readonly cards = new Map<string, string>()
   isReachable = true
+  emptyFrames = 0
   bootStatus = 'Accepted'
   /** Stands in the place of the usual answer where it gives one. */
   override: (action: string, payload: Payload) => Answer | undefined = () => undefined
@@ -103,7 +104,10 @@ export class MemoryCsms {
   }
 
   #hear(socket: Socket, text: string): void {
-    if (text === '') return
+    if (text === '') {
+      this.emptyFrames += 1
+      return
+    }
     const [type, messageId, ...rest] = JSON.parse(text)
     if (type === 2) {
       const [action, payload] = rest
