@@ -180,9 +180,8 @@ const handlers: Readonly<Record<string, Handler>> = {
     if (open !== undefined) commands.remoteStop(open)
     return ok(commands.unlock(connectorId) === 'Unlocked' ? 'Unlocked' : 'UnlockFailed')
   },
-  Reset: (_: { type: string }, { commands }) => {
-    commands.reset('now')
-    return ok('Accepted')
+  Reset: ({ type }: { type: string }, { commands }) => {
+    return ok(commands.reset('now', type === 'Hard' ? 'HardReset' : undefined))
   },
   GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { listVersion: commands.listVersion } }),
   SendLocalList: (payload: SendLocalList16, { commands }) => {

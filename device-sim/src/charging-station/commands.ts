@@ -42,7 +42,7 @@ export interface Commands {
   ): { readonly startMs: number; readonly periods: readonly SchedulePeriod[] }
   setOperative(evseId: number, operative: boolean): 'Accepted' | 'Scheduled' | 'Rejected'
   unlock(evseId: number): 'Unlocked' | 'UnlockFailed' | 'OngoingAuthorizedTransaction'
-  reset(when: 'now' | 'when-idle'): 'Accepted' | 'Scheduled'
+  reset(when: 'now' | 'when-idle', stoppedReason?: 'HardReset' | undefined): 'Accepted' | 'Scheduled'
   readonly listVersion: number
   updateList(update: ListUpdate): boolean
   clearCache(): boolean

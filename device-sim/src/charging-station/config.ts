@@ -62,7 +62,7 @@ export const stationSchema = v.strictObject({
   /** Where its CSMS is; the station adds `/<id>`. */
   url: v.pipe(
     v.string(),
-    v.regex(/^wss?:\/\/[^/].*[^/]$/, 'expected ws://host:port or wss://host:port, no slash behind'),
+    v.regex(/^wss?:\/\/[^/](.*[^/])?$/, 'expected ws://host:port or wss://host:port, no slash behind'),
   ),
   vendor: v.optional(text(20), 'Wattline'),
   model: v.optional(text(20), 'Simulated Station'),

@@ -28,6 +28,7 @@ export interface ConnectionOptions {
 }
 
 const throwAwayMs = 3000
+const halfOpenMs = 60_000
 const firstBackoffMs = 1000
 const longestBackoffMs = 60_000
 const bootRetryMs = 10_000
@@ -70,11 +71,12 @@ export class Connection {
       : Promise.resolve({ kind: 'lost' })
   }
 
-  /** The cable of the network; what was on its way is gone, and nobody is told. */
+  /** The cable of the network. What was on its way is gone, and nobody is told. */
   setNetwork(up: boolean): void {
+    if (this.#networkUp === up) return
     this.#networkUp = up
     if (up) this.connect()
-    else this.#drop('abrupt')
+    else this.#mute()
   }
 
   reconnect(): void {
@@ -99,9 +101,11 @@ export class Connection {
     this.#state = 'offline'
   }
 
-  stop(how?: 'abrupt'): void {
+  /** The end of this power-up. With `cut` the CSMS sees nothing but silence. */
+  stop(how: 'cut' | 'shutdown'): void {
     this.#stopped = true
-    this.#drop(how)
+    if (how === 'cut') this.#mute()
+    else this.#drop()
   }
 
   #throwOneAway(): void {
@@ -216,10 +220,18 @@ export class Connection {
     this.#later(waitMs * (0.75 + 0.5 * this.#options.random()), () => this.connect())
   }
 
-  #drop(how?: 'abrupt'): void {
+  #drop(): void {
     const link = this.#link
     this.#forget()
-    link?.close(how)
+    link?.close()
+  }
+
+  // The other side holds a socket that is half open, until it notices or the network in between forgets it.
+  #mute(): void {
+    const link = this.#link
+    this.#forget()
+    link?.mute()
+    if (link !== undefined) this.#options.timers.after(halfOpenMs, () => link.close('abrupt'))
   }
 
   #forget(): void {

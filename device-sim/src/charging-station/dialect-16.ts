@@ -16,7 +16,11 @@ const errorCodes: Readonly<Record<EvseFault, string>> = {
 
 // Only the reasons that 1.6 has; the others are Other.
 const stopReasons = new Set(['EmergencyStop', 'EVDisconnected', 'Local', 'Other', 'PowerLoss', 'Reboot', 'Remote'])
-const stopReasonNames: Readonly<Record<string, string>> = { DeAuthorized: 'DeAuthorized', ImmediateReset: 'SoftReset' }
+const stopReasonNames: Readonly<Record<string, string>> = {
+  DeAuthorized: 'DeAuthorized',
+  HardReset: 'HardReset',
+  ImmediateReset: 'SoftReset',
+}
 
 /** What a CSMS is told for a transaction whose begin it never answered. */
 const unknownTransaction = -1

@@ -182,7 +182,7 @@ function housekeeping(
 ): Part<'reset' | 'listVersion' | 'updateList' | 'clearCache' | 'trigger' | 'updateFirmware' | 'afterwards' | 'hang'> {
   const { state, settings } = firmware
   return {
-    reset(when) {
+    reset(when, stoppedReason) {
       const busy = state.now.open.length > 0
       if (when === 'when-idle' && busy) {
         firmware.restartWhenIdle = true
@@ -190,7 +190,7 @@ function housekeeping(
       }
       later(firmware, answerFirstMs, () => {
         for (const place of placesOf(firmware)) {
-          firmware.end(place, { stoppedReason: 'ImmediateReset', triggerReason: 'ResetCommand' })
+          firmware.end(place, { stoppedReason: stoppedReason ?? 'ImmediateReset', triggerReason: 'ResetCommand' })
         }
         firmware.options.onRestart('RemoteReset', [])
       })

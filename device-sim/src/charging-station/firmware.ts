@@ -116,7 +116,7 @@ export class Firmware {
     this.connection.connect()
   }
 
-  stop(how?: 'abrupt'): void {
+  stop(how: 'cut' | 'shutdown'): void {
     this.stopped = true
     this.#queue.stop()
     this.connection.stop(how)

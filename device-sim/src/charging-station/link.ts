@@ -1,8 +1,10 @@
 /** One WebSocket as the firmware sees it. */
 export interface Link {
   send(text: string): void
-  /** A close frame; with `abrupt` nothing is said. */
+  /** A close frame; with `abrupt` the socket goes without one. */
   close(how?: 'abrupt'): void
+  /** The network is gone: nothing goes out any more, no answer to a ping either, and nobody is told. */
+  mute(): void
   /** Sends what no WebSocket peer may send: a frame with reserved bits. */
   sendBadFrame(): void
 }

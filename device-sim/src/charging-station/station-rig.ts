@@ -74,6 +74,9 @@ export class MemoryCsms {
       close: () => {
         socket.isOpen = false
       },
+      mute: () => {
+        socket.isOpen = false
+      },
       sendBadFrame: () => this.#timers.after(latencyMs, () => closed('bad frame')),
     }
   }

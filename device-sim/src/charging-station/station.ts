@@ -109,8 +109,8 @@ export class Station {
     this.#cancelTick = timers.after(tickMs, tick)
   }
 
-  /** The power goes: nothing is said, written or ended any more. */
-  powerOff(how: 'abrupt' | undefined = 'abrupt'): void {
+  /** The power goes: nothing is said, written or ended any more. A shutdown at least closes its socket. */
+  powerOff(how: 'cut' | 'shutdown' = 'cut'): void {
     this.#cancelRestart?.()
     this.#cancelRestart = undefined
     const firmware = this.#firmware
@@ -175,7 +175,7 @@ export class Station {
   }
 
   #restart(reason: BootReason, greetings: readonly Request[]): void {
-    this.powerOff(undefined)
+    this.powerOff('shutdown')
     this.#cancelRestart = this.#options.timers.after(restartMs, () => {
       this.#cancelRestart = undefined
       this.powerOn(reason, greetings)

@@ -77,7 +77,7 @@ export class Stations {
   stop(): void {
     clearInterval(this.#watch)
     for (const cancel of this.#cancels) cancel()
-    for (const { station } of this.#stations) station.powerOff()
+    for (const { station } of this.#stations) station.powerOff('shutdown')
   }
 
   logRegisters(): void {

@@ -49,7 +49,7 @@ function startStation(
     meteredMillijoules: () => BigInt(Math.floor(realTimers.now() * 3000)),
     onEvent: () => undefined,
   })
-  t.teardown(() => station.powerOff())
+  t.teardown(() => station.powerOff('shutdown'))
   station.powerOn()
   return station
 }

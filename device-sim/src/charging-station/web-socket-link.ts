@@ -32,6 +32,7 @@ export function webSocketLinks(quirks: Quirks, tls: TlsFiles = {}): OpenLink {
     const ws = new WebSocket(url, subprotocol === undefined ? [] : [subprotocol], options)
     let socket: Socket | undefined
     let trouble = ''
+    let isMute = false
     ws.on('upgrade', (response) => {
       socket = response.socket
     })
@@ -44,11 +45,16 @@ export function webSocketLinks(quirks: Quirks, tls: TlsFiles = {}): OpenLink {
     ws.once('close', (code, reason) => events.closed(trouble || `${code} ${reason.toString()}`.trim()))
     return {
       send(text) {
-        if (ws.readyState === WebSocket.OPEN) ws.send(text)
+        if (ws.readyState === WebSocket.OPEN && !isMute) ws.send(text)
       },
       close(how) {
         if (how === 'abrupt') ws.terminate()
         else ws.close(1000)
+      },
+      mute() {
+        isMute = true
+        if (ws.readyState === WebSocket.OPEN) ws.pause()
+        else ws.terminate()
       },
       // FIN, RSV1 and opcode 1; masked, empty.
       sendBadFrame: () => void socket?.write(Uint8Array.of(0xc1 | 0x30, 0x80, 0, 0, 0, 0)),
