@@ -11,8 +11,9 @@ interface Item<T> {
 export interface ConfigParts {
   readonly lines: readonly Item<LineConfig>[]
   readonly meters: readonly Item<MeterConfig>[]
+  readonly stations: readonly Item<SimConfig['stations'][number]>[]
   readonly faults: readonly Item<SimConfig['faults'][number]>[]
-  readonly ids: { readonly lines: ReadonlySet<string>; readonly meters: ReadonlySet<string> }
+  readonly ids: Readonly<Record<'lines' | 'meters' | 'stations', ReadonlySet<string>>>
   readonly profiles: ReadonlyMap<string, MeterProfile>
 }
 
@@ -29,13 +30,22 @@ export function findProblems(parts: ConfigParts): readonly string[] {
     ...repeated(parts.lines, ({ id }) => id, 'id'),
     ...repeated(withPath(parts.lines), ({ path }) => path, 'path'),
     ...parts.lines.flatMap(({ path, item }) => lineProblems(path, item, parts)),
-    ...repeated(parts.meters, ({ id }) => id, 'id'),
+    ...repeated<{ id: string }>([...parts.meters, ...parts.stations], ({ id }) => id, 'id'),
     ...repeated(parts.meters, (meter) => `unit ${meter.unitId} on ${placeOf(meter)}`, 'unitId'),
     ...repeated(transportsOf(parts), ({ port }) => port, 'port'),
     ...parts.meters.flatMap(({ path, item }) => meterProblems(path, item, parts)),
     ...parts.faults.flatMap(({ path, item }) => faultProblems(path, item, parts)),
+    ...parts.stations.flatMap(({ path, item }) => stationProblems(path, item)),
     ...seenProblems(parts.meters),
   ]
+}
+
+function stationProblems(path: string, { evses, steps, drivers }: SimConfig['stations'][number]): readonly string[] {
+  const named = [
+    ...steps.map((step, i) => ({ at: `steps[${i}]`, evse: 'evse' in step ? step.evse : 1 })),
+    ...drivers.map(({ evse }, i) => ({ at: `drivers[${i}]`, evse })),
+  ]
+  return named.filter(({ evse }) => evse > evses.length).map(({ at, evse }) => `${path}.${at}.evse: no EVSE ${evse}`)
 }
 
 function repeated<T>(items: readonly Item<T>[], keyOf: (item: T) => string, field: string): readonly string[] {
@@ -80,7 +90,9 @@ function meterProblems(path: string, meter: MeterConfig, { ids, profiles }: Conf
   const places = [meter.line, meter.tcp, meter.rtuOverTcp].filter((place) => place !== undefined)
   const profile = profiles.get(meter.profile)
   const settings = [meter.baudRate, meter.parity, meter.stopBits].filter((setting) => setting !== undefined)
-  const problems = meter.sees.filter((id) => !ids.meters.has(id)).map((id) => `${path}.sees: no meter '${id}'`)
+  const problems = meter.sees
+    .filter((id) => !ids.meters.has(id) && !ids.stations.has(id))
+    .map((id) => `${path}.sees: no meter '${id}'`)
   if (places.length !== 1) problems.push(`${path}: exactly one of line, tcp, rtuOverTcp expected`)
   if (meter.line === undefined && settings.length > 0) {
     problems.push(`${path}: baudRate, parity and stopBits belong to a meter on a line`)

@@ -1,5 +1,6 @@
 import { idPattern, integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
+import { stationSchema } from './charging-station/config.ts'
 import { faultSchema } from './faults.ts'
 
 const id = v.pipe(v.string(), v.regex(idPattern))
@@ -48,7 +49,7 @@ export const meterSchema = v.strictObject({
     v.picklist(['solar', 'household', 'battery', 'grid']),
     v.strictObject({ constant: v.strictObject({ powerW: watts }) }),
   ]),
-  /** Meters whose flow also passes this one. */
+  /** Meters and charging stations whose flow also passes this one. */
   sees: v.optional(v.array(id), []),
   seed: v.optional(v.pipe(v.number(), v.safeInteger()), 1),
   peakW: v.exactOptional(v.pipe(v.number(), v.minValue(0), v.maxValue(1_000_000))),
@@ -70,8 +71,7 @@ export const configSchema = v.strictObject({
   profilesDir: v.exactOptional(v.string()),
   lines: v.optional(v.array(lineSchema), []),
   meters: v.optional(v.array(meterSchema), []),
-  /** Charging stations: what they are is checked by the part that runs them. */
-  stations: v.optional(v.array(v.looseObject({ id })), []),
+  stations: v.optional(v.array(stationSchema), []),
   broker: v.exactOptional(endpoint),
   time: v.optional(
     v.strictObject({

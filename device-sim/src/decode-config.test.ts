@@ -157,6 +157,40 @@ meters:
   )
 })
 
+test('stations are checked as strictly as meters, and may be seen by one', (t) => {
+  const station = '{ id: CP1, ocpp: "1.6", url: "ws://127.0.0.1:9220" }'
+  const meter = 'profile: eastron-sdm120, unitId: 1, tcp: { host: h, port: 2 }, curve: grid'
+  t.deepEqual(
+    problemsOf(`{ version: 1, stations: [ ${station} ], meters: [ { id: feeder, ${meter}, sees: [CP1] } ] }`),
+    [],
+  )
+  const problems = problemsOf(`
+version: 1
+meters: [ { id: CP1, ${meter} } ]
+stations:
+  - ${station}
+  - { id: CP2, ocpp: "1.5", url: "http://h", colour: red, quirks: [polite] }
+  - { id: CP3, ocpp: "2.1", url: "ws://h/", steps: [ { at: 1, do: dance } ] }
+  - { id: CP4, ocpp: "2.1", url: "ws://h", steps: [ { at: 1, do: unplug, evse: 2 } ], drivers: [ { idToken: A, evse: 3 } ] }
+`)
+  for (const pattern of [
+    /stations\[0\].id: CP1 is taken/,
+    /stations\[1\].ocpp: /,
+    /stations\[1\].url: /,
+    /stations\[1\].colour: /,
+    /stations\[1\].quirks\[0\]: /,
+    /stations\[2\].url: /,
+    /stations\[2\].steps\[0\].do: /,
+    /stations\[3\].steps\[0\].evse: no EVSE 2/,
+    /stations\[3\].drivers\[0\].evse: no EVSE 3/,
+  ]) {
+    t.true(
+      problems.some((line) => pattern.test(line)),
+      `${pattern}\n${problems.join('\n')}`,
+    )
+  }
+})
+
 test('what is no mapping at all is refused too', (t) => {
   t.is(problemsOf('just text').length, 1)
   t.is(problemsOf('').length, 1)

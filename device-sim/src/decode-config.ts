@@ -1,7 +1,8 @@
 import { decodeWith, type MeterProfile, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
+import { stationSchema } from './charging-station/config.ts'
 import { configSchema, lineSchema, meterSchema, type SimConfig } from './config.ts'
-import { findProblems } from './config-checks.ts'
+import { type ConfigParts, findProblems } from './config-checks.ts'
 import { faultSchema } from './faults.ts'
 
 export type FindProfile = (id: string, folder: string | undefined) => MeterProfile
@@ -21,6 +22,7 @@ export function decodeSimConfig(input: unknown, source: string, findProfile: Fin
   const parts = {
     lines: soundItems(lineSchema, input, 'lines'),
     meters: soundItems(meterSchema, input, 'meters'),
+    stations: soundItems(stationSchema, input, 'stations'),
     faults: soundItems(faultSchema, input, 'faults'),
   }
   const folder = property(input, 'profilesDir')
@@ -67,7 +69,7 @@ function soundItems<TSchema extends v.GenericSchema>(schema: TSchema, input: unk
 }
 
 // Names that exist even where the rest of the item is wrong, so that one mistake is not told twice.
-function idsOf(input: unknown): { lines: ReadonlySet<string>; meters: ReadonlySet<string> } {
+function idsOf(input: unknown): ConfigParts['ids'] {
   const named = (key: string) => new Set(itemsOf(input, key).map((item) => String(property(item, 'id'))))
-  return { lines: named('lines'), meters: named('meters') }
+  return { lines: named('lines'), meters: named('meters'), stations: named('stations') }
 }

@@ -96,7 +96,7 @@ test('it tells its ports, its true registers when asked and at the end, and leav
   const path = write(t, sim)
   const link = path.replace('sim.yaml', 'tty')
   const { child, next, exited } = startSim(t, path)
-  t.like(await next('sim.station.unsupported'), { level: 'warn', station: 'CP1' })
+  t.like(await next('sim.station.power-on'), { station: 'CP1', reason: 'PowerUp' })
   const started = await next('sim.started')
   t.true(JSON.stringify(started['ports']).includes('"transport":"tcp","host":"127.0.0.1","port":'))
   t.true(lstatSync(link).isSymbolicLink())

@@ -1,6 +1,7 @@
 import type { WattError } from '@wattline/protocol'
 import type { Logger } from 'pino'
 import { type RunningBroker, startBroker } from './broker.ts'
+import { energyNodesOf, Stations } from './charging-station/stations.ts'
 import type { CheckedConfig } from './decode-config.ts'
 import { Ports } from './ports.ts'
 import { type FaultEdge, Simulation } from './simulation.ts'
@@ -22,11 +23,17 @@ export async function runSim(
 ): Promise<RunningSim> {
   const { config } = checked
   const timers = realTimers
-  const simulation = new Simulation(checked, timers)
+  const nodes = energyNodesOf(config.stations, (station, evse) => stations.secondOf(station, evse))
+  const simulation = new Simulation(checked, timers, nodes)
+  const stations: Stations = new Stations({
+    configs: config.stations,
+    timers,
+    log,
+    advance: () => simulation.advance(),
+    flowOf: (node) => simulation.flowOf(node),
+    isDark: (node) => simulation.isDark(node),
+  })
   const ports = new Ports({ config, simulation, timers, onLost })
-  for (const { id } of config.stations) {
-    log.warn({ event: 'sim.station.unsupported', station: id }, 'this version simulates no charging stations')
-  }
   const broker = config.broker && (await startBroker(config.broker))
   try {
     await ports.open()
@@ -35,6 +42,7 @@ export async function runSim(
     throw error
   }
   simulation.start()
+  stations.start()
   // A long time that nobody looked would otherwise be made up for in one go, while a request waits.
   const heartbeat = setInterval(() => simulation.advance(), 1000)
   const cancels = simulation.edges.map((edge) => timers.after(edge.atSeconds * 1000, () => void play(edge)))
@@ -52,6 +60,7 @@ export async function runSim(
   }
   const logRegisters = () => {
     for (const report of simulation.report()) log.info({ event: 'sim.meter.registers', ...report })
+    stations.logRegisters()
   }
   return {
     logRegisters,
@@ -63,6 +72,7 @@ export async function runSim(
       clearInterval(heartbeat)
       for (const cancel of cancels) cancel()
       logRegisters()
+      stations.stop()
       await ports.close()
       await broker?.stop()
       log.info({ event: 'sim.stopped' })

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { WattError } from '@wattline/protocol'
 import { parse } from 'yaml'
+import type { SimConfig } from './config.ts'
 import { type CheckedConfig, decodeSimConfig } from './decode-config.ts'
 import { loadProfile } from './profiles.ts'
 
@@ -17,7 +18,22 @@ export function loadSimConfig(path: string, scenarioPaths: readonly string[] = [
   const lines = config.lines.map((line) =>
     line.path === undefined ? line : { ...line, path: resolve(dirname(path), line.path) },
   )
-  return { config: { ...config, lines }, profiles }
+  const stations = config.stations.map((station) => placeStation(station, dirname(path)))
+  return { config: { ...config, lines, stations }, profiles }
+}
+
+// Files of a station lie where the config says, seen from its folder.
+function placeStation(station: SimConfig['stations'][number], folder: string): SimConfig['stations'][number] {
+  const { passwordFile, tls, dataDir = `./data/stations/${station.id}` } = station
+  const place = (file: string) => resolve(folder, file)
+  return {
+    ...station,
+    dataDir: place(dataDir),
+    ...(passwordFile === undefined ? {} : { passwordFile: place(passwordFile) }),
+    ...(tls === undefined
+      ? {}
+      : { tls: Object.fromEntries(Object.entries(tls).map(([key, file]) => [key, place(file)])) }),
+  }
 }
 
 // JSON is YAML too, so one parser reads both.

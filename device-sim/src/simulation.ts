@@ -1,7 +1,7 @@
 import { AnswerFaults } from './answer-faults.ts'
 import type { SimConfig } from './config.ts'
 import type { CheckedConfig } from './decode-config.ts'
-import { EnergyTree, millijoulesPerWh } from './energy-tree.ts'
+import { type EnergyNode, EnergyTree, type Flow, millijoulesPerWh } from './energy-tree.ts'
 import { type Fault, strikes, targetOf } from './faults.ts'
 import { makeLoadCurve } from './load-curve.ts'
 import { SimMeter } from './meter.ts'
@@ -41,7 +41,8 @@ export class Simulation {
   #edgesDone = 0
   #heldAtSeconds = Number.POSITIVE_INFINITY
 
-  constructor({ config, profiles }: CheckedConfig, timers: Timers) {
+  /** `more`: what else takes energy, and may be seen by a meter. */
+  constructor({ config, profiles }: CheckedConfig, timers: Timers, more: readonly EnergyNode[] = []) {
     this.#config = config
     this.#timers = timers
     this.#answerFaults = new AnswerFaults(config.faults)
@@ -51,7 +52,7 @@ export class Simulation {
       sees: meter.sees,
       curve: makeLoadCurve(meter.curve, meter),
     }))
-    this.#tree = new EnergyTree(nodes, Math.floor(Date.parse(config.time.startsAt) / 1000))
+    this.#tree = new EnergyTree([...nodes, ...more], Math.floor(Date.parse(config.time.startsAt) / 1000))
     for (const meter of config.meters) {
       const profile = profiles.get(meter.profile)
       if (profile === undefined) throw new Error(`profile '${meter.profile}' was not checked`)
@@ -99,6 +100,15 @@ export class Simulation {
       this.#edgesDone += 1
     }
     this.#tree.stepTo(Math.min(elapsed, this.#heldAtSeconds) * speedUp)
+  }
+
+  flowOf(nodeId: string): Flow {
+    return this.#tree.flowOf(nodeId)
+  }
+
+  /** Whether a power cut at a meter reaches so far. */
+  isDark(nodeId: string): boolean {
+    return this.#tree.isDark(nodeId)
   }
 
   /** Answers a request to a meter as it would now, with whatever fault is at work. */

@@ -34,6 +34,9 @@ const forbidden: Record<string, [string, string]> = {
   'ledger-client/ must not know the gateway': ['ledger-client/src/forbidden-f.ts', "import '@wattline/gateway'\n"],
   'mqtt is imported in one folder': ['gateway/src/forbidden-g.ts', "import 'mqtt'\n"],
   'the database is imported in one folder': ['gateway/src/forbidden-h.ts', "import 'better-sqlite3'\n"],
+  'OCPP is imported in one folder of the gateway': ['gateway/src/forbidden-l.ts', "import 'ocpp-rpc'\n"],
+  'OCPP is imported in one folder of the simulator': ['device-sim/src/forbidden-m.ts', "import 'ocpp-rpc'\n"],
+  'WebSockets are imported in one folder of the simulator': ['device-sim/src/forbidden-n.ts', "import 'ws'\n"],
   'Modbus is imported in one folder': ['gateway/src/forbidden-i.ts', "import 'modbus-serial'\n"],
 }
 
