@@ -37,6 +37,8 @@ export interface GuardHistory {
   readonly serial: string
   /** The serial number of the meter that stands in its place; empty while none does. */
   readonly foreignSerial: string
+  /** The serial number that came with readings which could not be judged; absent where none did. */
+  readonly heardSerial?: string
   /** The last sound reading. */
   readonly base?: { readonly registers: Registers; readonly moment: BaseMoment }
   /** The lowest registers that were a jump since the base. */
@@ -67,6 +69,7 @@ const baseMoment = v.strictObject({ ...momentEntries, since: v.exactOptional(tim
 const shape = v.strictObject({
   serial: v.string(),
   foreignSerial: v.string(),
+  heardSerial: v.exactOptional(v.string()),
   base: v.exactOptional(v.strictObject({ registers, moment: baseMoment })),
   floors: registers,
   standstill: v.exactOptional(

@@ -311,6 +311,30 @@ const table: Record<string, { steps: readonly Step[]; states: readonly string[] 
     ],
     states: ['ok', 'implausible-grid', 'implausible-grid', 'ok', 'ok'],
   },
+  'a serial number that is read while the map is wrong is judged once it is right': {
+    steps: [
+      { at: 0, wh: 5_000, serial: 'A', volts: [230] },
+      { at: 1, wh: 77, serial: 'X' },
+      { at: 2, wh: 77, serial: 'X', volts: [1e9] },
+      { at: 3, wh: 5_100, serial: 'A' },
+      { at: 4, wh: 5_110, volts: [230] },
+      { at: 5, wh: 5_120, serial: 'B', volts: [1e9] },
+      { at: 6, wh: 5_130, volts: [230] },
+      { at: 7, wh: 5_140 },
+      { at: 8, wh: 5_150, accepted: true },
+    ],
+    states: [
+      'ok',
+      'meter-swapped',
+      'implausible-grid',
+      'implausible-grid',
+      'ok',
+      'implausible-grid',
+      'meter-swapped',
+      'meter-swapped',
+      're-based',
+    ],
+  },
   'a grid that goes dead is no doubt, a map that was never more than zeros is one': {
     steps: [
       { at: 0, wh: 5_000, volts: [0, 0, 0], hz: 0 },

@@ -64,20 +64,26 @@ export function judge(
   rules: GuardRules,
   { accepted }: { readonly accepted: boolean },
 ): Judgement {
-  const history = noticeClock(before, seen.moment)
-  if (seen.kind === 'failed') return { state: toFailedState(seen.code), registers: {}, history }
+  const timed = noticeClock(before, seen.moment)
+  if (seen.kind === 'failed') return { state: toFailedState(seen.code), registers: {}, history: timed }
+  // It is read now and then only: what comes with a reading that cannot be judged is judged with the next that can.
+  const { heardSerial: serial, ...history } = { ...timed, ...hear(seen.serial) }
+  const heard = { ...history, ...hear(serial) }
   const registers = toRegisters(seen.energy)
   // Without it the base would lose the register, and with it whatever passes until it comes back.
   const missing = directions.some((one) => history.base?.registers[one] !== undefined && registers[one] === undefined)
-  if (missing && !accepted) return { state: 'read-error', registers: {}, history }
+  if (missing && !accepted) return { state: 'read-error', registers: {}, history: heard }
   // Before everything else that the meter says: of a wrong map nothing may be learned, nor accepted.
   const { oddGrid, ...cleared } = stepGrid(history, seen, rules.grid)
   if (oddGrid !== undefined) {
-    return { state: 'implausible-grid', reason: oddGrid, registers, history: { ...cleared, oddGrid } }
+    return { state: 'implausible-grid', reason: oddGrid, registers, history: { ...heard, oddGrid } }
   }
-  if (accepted)
-    return { state: 're-based', registers, history: startAnew(cleared, seen.serial, registers, seen.moment) }
-  return judgeRegisters(bindSerial(cleared, seen.serial), registers, seen, rules)
+  if (accepted) return { state: 're-based', registers, history: startAnew(cleared, serial, registers, seen.moment) }
+  return judgeRegisters(bindSerial(cleared, serial), registers, seen, rules)
+}
+
+function hear(serial: string | undefined): Pick<GuardHistory, 'heardSerial'> {
+  return serial === undefined ? {} : { heardSerial: serial }
 }
 
 function judgeRegisters(history: GuardHistory, registers: Registers, seen: Reading, rules: GuardRules): Judgement {
