@@ -2,6 +2,7 @@ import type { WattError } from '@wattline/protocol'
 import type { LineConfig, SimConfig } from './config.ts'
 import { placeOf } from './config-checks.ts'
 import { openPty } from './pty.ts'
+import { measurePtyLatency } from './pty-latency.ts'
 import { SerialLine } from './serial-line.ts'
 import type { Simulation } from './simulation.ts'
 import { SocketServer } from './socket-server.ts'
@@ -65,9 +66,8 @@ export class Ports {
   }
 }
 
-// The process that holds a pseudo-terminal takes so long for both ways together on an idle machine, measured. Unless it
-// is taken off, a line of 115200 baud is some hundredths slower than a real one.
-const ptyCarriesMs = 0.25
+// Up to here, what a pseudo-terminal takes is lost in what the wires take.
+const slowBaudRate = 19_200
 
 /** What carries the bytes of a line: a pseudo-terminal, or the TCP port of a serial device server. */
 interface Carrier {
@@ -85,7 +85,6 @@ function makeLinePort(config: LineConfig, options: PortsOptions): Port {
     timers,
     answer: (meterId, pdu) => simulation.answer(meterId, pdu),
     write: (bytes) => carrier?.write(bytes),
-    carriedMs: config.path === undefined ? 0 : ptyCarriesMs,
   })
   const open =
     config.path === undefined
@@ -95,8 +94,10 @@ function makeLinePort(config: LineConfig, options: PortsOptions): Port {
     lineId: config.id,
     meterIds: wiring.meters.map(({ id }) => id),
     async open() {
+      const isFast = config.path !== undefined && wiring.line.baudRate > slowBaudRate
+      const carriedMs = isFast ? await measurePtyLatency() : 0
       carrier = await open()
-      line.open()
+      line.open(carriedMs)
     },
     async close() {
       line.close()

@@ -16,8 +16,6 @@ export interface SerialLineOptions {
   readonly timers: Timers
   /** Hands bytes to the client. */
   readonly write: (bytes: Uint8Array) => void
-  /** What it takes at least to carry a request here and an answer back, where wires would take no time. */
-  readonly carriedMs?: number
 }
 
 /** The client's end: its UART, and what its terminal does with characters that came broken. */
@@ -48,6 +46,7 @@ export class SerialLine {
   readonly #hearings = new Map<string, Hearing>()
   readonly #random = makeRandom(1)
   #client: ClientPort
+  #carriedMs = 0
   #lineFreeAtMs = 0
   #foreignUntilMs = 0
   #spoiltUntilMs = 0
@@ -58,8 +57,12 @@ export class SerialLine {
     this.#client = { settings: options.wiring.line, iflag: 0 }
   }
 
-  /** The line is plugged in: from now on a second master may speak. */
-  open(): void {
+  /**
+   * The line is plugged in: from now on a second master may speak.
+   * `carriedMs` is what it takes to carry a request here and an answer back, where wires would take no time.
+   */
+  open(carriedMs = 0): void {
+    this.#carriedMs = carriedMs
     this.#client = { settings: this.#options.wiring.line, iflag: 0 }
     if (this.#options.wiring.mayHaveSecondMaster) this.#awaitSecondMaster()
   }
@@ -129,7 +132,7 @@ export class SerialLine {
   }
 
   #send(frames: readonly AnswerFrame[], requestBytes: number, from: LineSettings, way: MeterWiring): void {
-    const sentAtMs = this.#timers.now() - (this.#options.carriedMs ?? 0)
+    const sentAtMs = this.#timers.now() - this.#carriedMs
     const heardAtMs = sentAtMs + requestBytes * this.#timing(from).characterMs
     const { silenceMs, turnaroundMs } = this.#timing(way)
     const readyAtMs = heardAtMs + Math.max(silenceMs, turnaroundMs)

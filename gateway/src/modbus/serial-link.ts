@@ -1,4 +1,4 @@
-import { readSync } from 'node:fs'
+import { readSync, writeSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { WattError } from '@wattline/protocol'
 import { SerialPort } from 'serialport'
@@ -73,7 +73,10 @@ function openLink(port: OpenPort, path: string, events: LinkEvents): Link {
   }
   listen()
   return {
-    write: (bytes) => void port.write(Buffer.from(bytes)).catch(end),
+    write: (bytes) => {
+      const rest = bytes.subarray(writeNow(port, bytes))
+      if (rest.length > 0) void port.write(Buffer.from(rest)).catch(end)
+    },
     // Bytes that came while this process was busy still lie in the kernel, where a later read would find them.
     clear: async () => read(),
     close: () => {
@@ -92,6 +95,16 @@ function readNow(port: OpenPort, buffer: Buffer): number | Error | undefined {
     if (!(error instanceof Error)) throw error
     const code = 'code' in error ? error.code : undefined
     return code === 'EAGAIN' || code === 'EINTR' ? undefined : error
+  }
+}
+
+/** How many bytes the kernel took at once: the way through the thread pool costs a fast line a tenth of its time. */
+function writeNow(port: OpenPort, bytes: Uint8Array): number {
+  if (port.fd === null) return 0
+  try {
+    return writeSync(port.fd, bytes)
+  } catch {
+    return 0 // the other way tells what is wrong
   }
 }
 
