@@ -61,9 +61,18 @@ export interface PresentedToken {
   readonly idToken: string
   /** OCPP 2.x IdTokenEnumType, such as `ISO14443`. */
   readonly type?: string
+  /** Where a session is begun with it: OCPP 1.6's connector, OCPP 2.x's EVSE. Absent where it is only asked about. */
+  readonly connectorId?: number
+  /** The reservation that the station says it fulfils. */
+  readonly reservationId?: number
+}
+
+/** A verdict, and for us alone whose account pays. */
+export interface Authorisation extends IdTokenVerdict {
+  readonly driver?: string
 }
 
 /** Says who may charge. */
 export interface Authorizer {
-  authorize(token: PresentedToken): IdTokenVerdict
+  authorize(token: PresentedToken): Authorisation
 }
