@@ -59,6 +59,8 @@ export function makeSessionRig(teardown: Teardown, options: SessionRigOptions = 
   const { version = 'ocpp1.6', dataDir = makeTempFolder(teardown), authorizer = rigAuthorizer } = options
   const store = openStore(dataDir)
   teardown(() => store.close())
+  // Nobody pulls the plug here, and each message would wait for the disk.
+  store.db.pragma('synchronous = OFF')
   const clock = new HandClock()
   clock.nowMs = baseMs
   const signed: SessionReading[] = []

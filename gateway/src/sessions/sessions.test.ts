@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
-import { makeSessionRig, type SessionLine, type SessionRig, time, values } from '../../test/session-rig.ts'
+import { baseMs, makeSessionRig, type SessionLine, type SessionRig, time, values } from '../../test/session-rig.ts'
+import type { Authorizer, PresentedToken } from '../ocpp/transaction-sink.ts'
 
 /** A story of one station, what is known after it, and how far the register of the place went on in it. */
 interface Story {
@@ -348,6 +349,121 @@ const stories: Record<string, Story> = {
     lines: [{ wh: 0, remarks: ['no-register'] }],
     signed: [],
   },
+  'SPEC-116: an end whose last values are still on their way waits for them': {
+    version: 'ocpp2.0.1',
+    async tell(rig) {
+      const first = { evse: { id: 1 }, idToken, meterValue: [values2(5000, 0, 'Transaction.Begin')] }
+      await rig.send('TransactionEvent', event('Started', 0, 0, first), 0)
+      await rig.send('TransactionEvent', event('Ended', 2, 120), 120)
+      await rig.send('TransactionEvent', event('Updated', 1, 119, { meterValue: [values2(5200, 119)] }), 130)
+    },
+    lines: [plain],
+    signed: [[5000, 5200]],
+  },
+  'SPEC-116: an end waits a quarter of an hour for what is missing, and then says where the gap is': {
+    version: 'ocpp2.0.1',
+    async tell(rig) {
+      const first = { evse: { id: 1 }, idToken, meterValue: [values2(5000, 0, 'Transaction.Begin')] }
+      await rig.send('TransactionEvent', event('Started', 7, 0, first), 0)
+      await rig.send('TransactionEvent', event('Ended', 10, 120, { meterValue: [values2(5200, 120)] }), 120)
+      rig.clock.nowMs += 899_000
+      rig.sink.tidy({ beforeMs: 0 })
+      if (rig.signed.length !== 1) throw new Error('settled too early')
+      rig.clock.nowMs += 1000
+      rig.sink.tidy({ beforeMs: 0 })
+      rig.sink.tidy({ beforeMs: 0 })
+    },
+    lines: [{ ...plain, completeness: 'gap at 8' }],
+    signed: [[5000, 5200]],
+  },
+  'SPEC-119: a session of which nothing is heard for seven days is closed with its last value': {
+    async tell(rig) {
+      const id = await begin(rig, 5000, 0)
+      await rig.send('MeterValues', meter(id, values(5100, 60)), 60)
+      rig.clock.nowMs += 7 * 86_400_000
+      rig.sink.tidy({ beforeMs: 0 })
+      await rig.send('StopTransaction', stop(id, 5200, 120))
+    },
+    lines: [{ wh: 100, completeness: 'end missing', remarks: ['after-end', 'closed-by-silence'] }],
+    signed: [[5000, 5100]],
+  },
+  'SPEC-117: a begin that comes late never reaches into the session before': {
+    version: 'ocpp2.0.1',
+    async tell(rig) {
+      const at = { evse: { id: 1 } }
+      for (const [n, from] of [5000, 5100].entries()) {
+        const begun = event('Started', 0, 300 * n, { ...at, idToken, meterValue: [values2(from, 300 * n)] }, `tx-${n}`)
+        const more = { ...at, meterValue: [values2(5200 + 100 * n, 300 * n + 60)] }
+        const ended = event('Ended', 1, 300 * n + 60, more, `tx-${n}`)
+        for (const one of n === 0 ? [begun, ended] : [ended, begun])
+          await rig.send('TransactionEvent', one, 300 * n + 60)
+      }
+    },
+    lines: [plain, { ...plain, wh: 100 }],
+    signed: [
+      [5000, 5200],
+      [5200, 5300],
+    ],
+  },
+  'a value from before the start does not move the begin that the start told': {
+    async tell(rig) {
+      const id = await begin(rig, 5000, 0)
+      await rig.send('MeterValues', meter(id, values(4900, -60)), 10)
+      await rig.send('StopTransaction', stop(id, 5200, 120), 120)
+    },
+    lines: [plain],
+    signed: [[5000, 5200]],
+  },
+  'Q23: a late value of the session before, from before the register began anew, counts nothing': {
+    async tell(rig) {
+      const first = await begin(rig, 0, 0)
+      await rig.send('StopTransaction', stop(first, 200, 120), 120)
+      const second = await begin(rig, 0, 1000)
+      await rig.send('MeterValues', meter(first, values(150, 60)), 1010)
+      await rig.send('StopTransaction', stop(second, 200, 1120), 1120)
+    },
+    lines: [plain, plain],
+    signed: [
+      [0, 200],
+      [200, 400],
+    ],
+  },
+  'a register that returns after two strange values goes on from where it was': {
+    async tell(rig) {
+      const id = await begin(rig, 5000, 0)
+      for (const [n, wh] of [3, 4, 5100].entries()) {
+        await rig.send('MeterValues', meter(id, values(wh, 60 * n + 30)), 60 * n + 30)
+      }
+      await rig.send('StopTransaction', stop(id, 5199, 200), 200)
+    },
+    lines: [{ ...plain, remarks: ['register-restarted', 'register-unbelievable'] }],
+    signed: [[5000, 5200]],
+  },
+  'old values that are higher than the register can have been open no new epoch': {
+    async tell(rig) {
+      const id = await begin(rig, 5000, 0)
+      await rig.send('MeterValues', meter(id, values(5100, 60)), 60)
+      for (const n of [1, 2, 3]) await rig.send('MeterValues', meter(id, values(9_000_000 + n, 10 * n)), 60 + n)
+      await rig.send('StopTransaction', stop(id, 5200, 120), 120)
+    },
+    lines: [plain],
+    signed: [[5000, 5200]],
+  },
+  'Q15, Q17: a stop without a usable id that comes again ends no later session': {
+    async tell(rig) {
+      await begin(rig, 5000, 0)
+      await rig.send('StopTransaction', stop(-1, 5200, 120), 120)
+      await begin(rig, 5200, 300)
+      await rig.send('StopTransaction', stop(-1, 5200, 120), 310)
+      await rig.send('StopTransaction', stop(-1, 5201, 121), 311)
+    },
+    lines: [
+      { ...plain, remarks: ['matched-without-id'] },
+      { wh: 0, completeness: 'running' },
+    ],
+    signed: [[5000, 5200]],
+    quarantined: ['StopTransaction', 'StopTransaction'],
+  },
   'a stop by a stranger’s card ends the session, and nothing is counted from it': {
     async tell(rig) {
       for (const [n, idTag] of ['OTHER', 'CARD2', undefined].entries()) {
@@ -449,3 +565,129 @@ for (const [title, story] of Object.entries(stories)) {
     )
   })
 }
+
+test('SPEC-103: what a station claims and when it arrived are both kept; a clock that is ahead or stands at 1970 is put right', async (t) => {
+  const rig = makeSessionRig(t.teardown)
+  const stories = [
+    { claimed: 7200, told: 0, taken: 0, status: 'I', aheadMs: 7_200_000 },
+    { claimed: 7300, told: 100, taken: 100, status: 'I', aheadMs: 7_200_000 },
+    { claimed: 200, told: 200, taken: 200, status: 'S', aheadMs: 0 },
+    { claimed: 210, told: 3000, taken: 210, status: 'I', aheadMs: 0 },
+    { claimed: -baseMs / 1000 + 12, told: 3100, taken: 3100, status: 'U', aheadMs: 0 },
+  ]
+  for (const [n, { claimed, told, taken, status, aheadMs }] of stories.entries()) {
+    await rig.send('StartTransaction', start(5000 + n, claimed), told)
+    const [session] = rig.books.latest(1)
+    t.like(session?.begunAt, {
+      claimedAt: baseMs + claimed * 1000,
+      arrivedAt: baseMs + told * 1000,
+      takenAt: baseMs + taken * 1000,
+      clockStatus: status as 'S',
+    })
+    t.is(rig.books.readClock('CP1')?.aheadMs, aheadMs)
+  }
+  t.true(rig.lines()[0]?.remarks.includes('clock-ahead'))
+})
+
+test('a start that comes again gets the same answer, also where its code opens only once', async (t) => {
+  const asked: PresentedToken[] = []
+  const authorizer: Authorizer = {
+    authorize: (token) => {
+      asked.push(token)
+      return asked.length === 1 ? { status: 'Accepted', driver: 'anna' } : { status: 'Invalid' }
+    },
+  }
+  const rig = makeSessionRig(t.teardown, { authorizer })
+  const first = await rig.send('StartTransaction', start(5000, 0, { reservationId: 7 }), 0)
+  t.deepEqual(first, { transactionId: 1, idTagInfo: { status: 'Accepted' } })
+  t.deepEqual(await rig.send('StartTransaction', start(5000, 0, { reservationId: 7 }), 5), first)
+  t.deepEqual(asked, [{ stationId: 'CP1', idToken: 'CARD', connectorId: 1, reservationId: 7 }])
+})
+
+test('OCPP 2.x: a token is asked about once for each message; one that comes in the session names its driver', async (t) => {
+  const asked: PresentedToken[] = []
+  const authorizer: Authorizer = {
+    authorize: (token) => {
+      asked.push(token)
+      return { status: 'Accepted', driver: 'anna' }
+    },
+  }
+  const rig = makeSessionRig(t.teardown, { authorizer, version: 'ocpp2.0.1' })
+  const first = { evse: { id: 2, connectorId: 1 }, meterValue: [values2(5000, 0)] }
+  t.deepEqual(await rig.send('TransactionEvent', event('Started', 0, 0, first), 0), {})
+  const authorised = event('Updated', 1, 30, { idToken, reservationId: 9 })
+  for (let n = 0; n < 2; n++) {
+    t.deepEqual(await rig.send('TransactionEvent', authorised, 30 + n), { idTokenInfo: { status: 'Accepted' } })
+  }
+  await rig.send('TransactionEvent', event('Ended', 2, 60, { idToken, meterValue: [values2(5200, 60)] }), 60)
+  const token = { stationId: 'CP1', idToken: 'CARD', type: 'ISO14443' }
+  t.deepEqual(asked, [{ ...token, connectorId: 2, reservationId: 9 }, token])
+  t.like(rig.lines(), [{ ...plain, place: 'CP1/2' }])
+  t.deepEqual(
+    rig.signed.map(({ mark, driver }) => [mark, driver]),
+    [
+      ['begin', undefined],
+      ['end', 'anna'],
+    ],
+  )
+})
+
+test('what cannot be signed has not happened: the message is put aside, and counts when it comes again', async (t) => {
+  let fails = 0
+  const rig = makeSessionRig(t.teardown, {
+    sign: ({ mark }) => {
+      if (mark === 'end' && fails++ === 0) throw new Error('no key')
+    },
+  })
+  const id = await begin(rig, 5000, 0)
+  await rig.send('StopTransaction', stop(id, 5200, 120), 120)
+  t.like(rig.lines(), [{ wh: 0, completeness: 'running' }])
+  t.like(rig.frames().at(-1), { outcome: 'quarantined', notes: '["not understood: no key"]' })
+  await rig.send('StopTransaction', stop(id, 5200, 120), 130)
+  t.like(rig.lines(), [plain])
+  t.is(rig.signed.filter(({ mark }) => mark === 'end').length, 1)
+})
+
+test('a gateway that starts anew goes on with what it knew', async (t) => {
+  const before = makeSessionRig(t.teardown)
+  const id = await begin(before, 5000, 0)
+  await before.send('MeterValues', meter(id, values(5100, 60)), 60)
+  const after = makeSessionRig(t.teardown, { dataDir: before.dataDir })
+  await after.send('MeterValues', meter(id, values(5100, 60)), 70)
+  await after.send('StopTransaction', stop(id, 5200, 120), 120)
+  t.like(after.lines(), [plain])
+  t.deepEqual(
+    [...before.signed, ...after.signed].map(({ mark, registerWh }) => [mark, Number(registerWh)]),
+    [
+      ['begin', 5000],
+      ['interval', 5100],
+      ['end', 5200],
+    ],
+  )
+})
+
+test('old sessions are forgotten, running ones never; a start of a forgotten one brings no energy back', async (t) => {
+  const rig = makeSessionRig(t.teardown)
+  await plainSession(rig)
+  await plainSession(rig, 5200, 1000)
+  await begin(rig, 5400, 2000, { connectorId: 2 })
+  rig.sink.tidy({ beforeMs: baseMs + 900_000 })
+  t.deepEqual(
+    rig.lines().map(({ wh }) => wh),
+    [200, 0],
+  )
+  rig.sink.tidy({ beforeMs: baseMs + 9_000_000 })
+  t.like(rig.lines(), [{ place: 'CP1/2', completeness: 'running' }])
+  await plainSession(rig)
+  t.is(rig.lines().at(-1)?.wh, 0)
+  t.is(rig.placeWh(), 5400)
+})
+
+test('messages whose begin never comes are put aside after seven days', async (t) => {
+  const rig = makeSessionRig(t.teardown, { version: 'ocpp2.0.1' })
+  await rig.send('TransactionEvent', event('Ended', 2, 120, { meterValue: [values2(5200, 120)] }), 120)
+  t.deepEqual([rig.lines(), rig.frames()[0]?.outcome], [[], 'accepted'])
+  rig.clock.nowMs += 7 * 86_400_000 + 1
+  rig.sink.tidy({ beforeMs: 0 })
+  t.like(rig.frames()[0], { outcome: 'quarantined', notes: '["the begin of its transaction never came"]' })
+})
