@@ -1,16 +1,17 @@
 import type { Clock } from '@wattline/protocol'
 import { errorFields, type Log } from '../log.ts'
+import type { SessionSigner } from '../sessions/session-signer.ts'
+import { SessionSink } from '../sessions/session-sink.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
-import { JournalSink } from './journal-sink.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import type { Authorizer } from './transaction-sink.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
-  /** Forgets what tells of no energy and came before this time. */
+  /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
   prune(beforeMs: number): void
   stop(): Promise<void>
 }
@@ -27,12 +28,15 @@ export interface ChargingParts {
 // Nobody is listed as a driver, so nobody is known: a card is refused until there is a list to find it in.
 const nobody: Authorizer = { authorize: () => ({ status: 'Invalid' }) }
 
+// No charging point has a key yet: sessions are kept, and their registers not signed.
+const noSigner: SessionSigner = { sign: () => {} }
+
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging({ config, dataDir, store, clock, log }: ChargingParts): Promise<Charging> {
-  const sink = new JournalSink(store, nobody)
+  const sink = new SessionSink({ store, clock, authorizer: nobody, signer: noSigner })
   const csms = new Csms({ config, store, clock, log, sink, authorizer: nobody })
   await csms.start()
   const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
@@ -42,7 +46,10 @@ export async function startCharging({ config, dataDir, store, clock, log }: Char
   })
   const journal = new OcppJournal(store)
   return {
-    prune: (beforeMs) => void journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk }),
+    prune: (beforeMs) => {
+      journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      sink.tidy({ beforeMs })
+    },
     stop: async () => {
       await control?.close()
       await csms.stop()
