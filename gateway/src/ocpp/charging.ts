@@ -48,7 +48,12 @@ export async function startCharging({ config, dataDir, store, clock, log }: Char
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
-      sink.tidy({ beforeMs })
+      try {
+        sink.tidy({ beforeMs })
+      } catch (error) {
+        // Comes again in a minute. The tidying of everything else must not wait for it.
+        log.warn('ocpp.sessions.tidy.failed', errorFields(error))
+      }
     },
     stop: async () => {
       await control?.close()

@@ -103,6 +103,7 @@ export const migrations: readonly string[] = [
   CREATE UNIQUE INDEX charging_sessions_by_start ON charging_sessions (station, start_key) WHERE start_key IS NOT NULL;
   CREATE INDEX charging_sessions_by_transaction ON charging_sessions (station, transaction_id, id);
   CREATE INDEX charging_sessions_unsettled ON charging_sessions (station, connector, id) WHERE settled = 0;
+  CREATE INDEX charging_sessions_settled ON charging_sessions (begun_at) WHERE settled = 1;
 
   -- The register as it counts at each place, and where its last session ended.
   CREATE TABLE charging_places (
