@@ -1,5 +1,6 @@
 import type { Clock } from '@wattline/protocol'
 import { errorFields, type Log } from '../log.ts'
+import { systemScheduler } from '../modbus/scheduler.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -7,11 +8,17 @@ import { Csms } from './csms.ts'
 import { JournalSink } from './journal-sink.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import type { Authorizer } from './transaction-sink.ts'
+import type { LocalRules } from './upstream/local-rules.ts'
+import { Upstream } from './upstream/upstream.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
+import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
   /** Forgets what tells of no energy and came before this time. */
   prune(beforeMs: number): void
+  /** How the stations stand upstream, by identity here; empty where there is no upstream. */
+  upstream(): ReadonlyMap<string, UpstreamView>
   stop(): Promise<void>
 }
 
@@ -31,10 +38,15 @@ const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
-export async function startCharging({ config, dataDir, store, clock, log }: ChargingParts): Promise<Charging> {
-  const sink = new JournalSink(store, nobody)
-  const csms = new Csms({ config, store, clock, log, sink, authorizer: nobody })
+export async function startCharging(parts: ChargingParts): Promise<Charging> {
+  const { config, dataDir, store, clock, log } = parts
+  const authorizer = nobody
+  const sink = new JournalSink(store, authorizer)
+  const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
+  const watch = upstream === undefined ? {} : { watch: upstream }
+  const csms = new Csms({ config, store, clock, log, sink: upstream?.sinkOver(sink) ?? sink, authorizer, ...watch })
   await csms.start()
+  upstream?.start()
   const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
     // Stations are served all the same; the command says that it reaches nobody.
     log.warn('ocpp.control.unavailable', errorFields(error))
@@ -42,10 +54,39 @@ export async function startCharging({ config, dataDir, store, clock, log }: Char
   })
   const journal = new OcppJournal(store)
   return {
-    prune: (beforeMs) => void journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk }),
+    prune: (beforeMs) => {
+      journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      upstream?.prune(beforeMs)
+    },
+    upstream: () => upstream?.views() ?? new Map(),
     stop: async () => {
       await control?.close()
       await csms.stop()
+      await upstream?.stop()
     },
   }
+}
+
+function openUpstream(
+  { config: { upstream, ...config }, store, clock, log }: ChargingParts,
+  authorizer: Authorizer,
+  callStation: Csms['call'],
+): Upstream | undefined {
+  if (upstream === undefined) return undefined
+  // Nobody else has a say yet in what upstream may do.
+  const rules: LocalRules = { objectionTo: () => undefined, mostAmps: () => upstream.maxProfileAmps }
+  return new Upstream({
+    config: upstream,
+    localStations: config.stations.map(({ id }) => id),
+    heartbeatSeconds: config.heartbeatSeconds,
+    store,
+    clock,
+    scheduler: systemScheduler,
+    log,
+    dial: makeWebSocketDial(systemScheduler),
+    authorizer,
+    rules,
+    random: Math.random,
+    callStation,
+  })
 }
