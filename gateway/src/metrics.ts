@@ -1,6 +1,8 @@
 import { type PointId, type ReadingState, readingStateNames } from '@wattline/protocol'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { OtherValues } from './modbus/other-values.ts'
+import type { UpstreamView } from './ocpp/upstream/upstream-view.ts'
+import { makeUpstreamFigures } from './upstream-metrics.ts'
 
 /** What can only be asked for when somebody looks. */
 export interface MetricSources {
@@ -8,6 +10,8 @@ export interface MetricSources {
   values(): ReadonlyMap<PointId, OtherValues | undefined>
   waiting(): ReadonlyMap<PointId, number>
   databaseBytes(): number
+  /** How charging stations stand upstream, by station. */
+  upstream(): ReadonlyMap<string, UpstreamView>
 }
 
 /** The figures of a running gateway. */
@@ -69,6 +73,7 @@ export function makeMetrics(): Metrics {
     labelNames: ['point', 'measurand', 'phase', 'tariff'],
     registers,
   })
+  const showUpstream = makeUpstreamFigures(registers)
   const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
   const known = new Set<PointId>()
@@ -91,6 +96,7 @@ export function makeMetrics(): Metrics {
         }
       }
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
+      showUpstream(sources.upstream())
       databaseBytes.set(sources.databaseBytes())
       memory.set(process.memoryUsage.rss())
       return registry.metrics()

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { decodeWith, type OcppVersion, WattError } from '@wattline/protocol'
 import { FakeScheduler } from '../src/modbus/fake-scheduler.ts'
 import { Intake } from '../src/ocpp/intake.ts'
@@ -17,6 +18,7 @@ export interface UpstreamRigOptions {
   readonly dial: Dial
   readonly dataDir?: string
   readonly clock?: HandClock
+  readonly scheduler?: FakeScheduler
   readonly config?: object
   readonly rules?: Partial<LocalRules>
 }
@@ -32,7 +34,7 @@ export interface StationCommand {
 export class UpstreamRig {
   readonly store: Store
   readonly clock: HandClock
-  readonly scheduler = new FakeScheduler()
+  readonly scheduler: FakeScheduler
   readonly log = new KeptLog()
   readonly upstream: Upstream
   readonly dataDir: string
@@ -42,8 +44,10 @@ export class UpstreamRig {
   readonly #intake: Intake
   #messages = 0
 
-  constructor(teardown: AsyncTeardown, { dial, clock, config, rules, dataDir }: UpstreamRigOptions) {
-    this.clock = clock ?? new HandClock()
+  constructor(teardown: AsyncTeardown, options: UpstreamRigOptions) {
+    const { dial, config, rules, dataDir } = options
+    this.clock = options.clock ?? new HandClock()
+    this.scheduler = options.scheduler ?? new FakeScheduler()
     this.dataDir = dataDir ?? makeTempFolder(teardown)
     this.store = openStore(this.dataDir)
     const given = { url: 'ws://csms.test/ocpp', ...config }
@@ -83,6 +87,11 @@ export class UpstreamRig {
     const messageId = `m${this.#messages++}`
     const frame = JSON.stringify([2, messageId, action, payload])
     return await this.#intake.answer({ stationId, version, action, messageId, payload, frame, timeZone: 'UTC' })
+  }
+
+  /** Lets real sockets do their work, without any time passing for the gateway. */
+  async until(isDone: () => boolean): Promise<void> {
+    while (!isDone()) await nextTurn()
   }
 
   /** Lets time pass, for timers and for the clock. */
