@@ -67,12 +67,7 @@ export function makeMetrics(): Metrics {
     labelNames: ['point'],
     registers,
   })
-  const values = new Gauge({
-    name: 'wattline_meter_value',
-    help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
-    labelNames: ['point', 'measurand', 'phase', 'tariff'],
-    registers,
-  })
+  const showValues = makeValueFigures(registers)
   const showUpstream = makeUpstreamFigures(registers)
   const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
@@ -89,12 +84,7 @@ export function makeMetrics(): Metrics {
     receipt: (latencyMs) => receipts.observe(latencyMs / 1000),
     busRead: (bus, outcome, elapsedMs) => busReads.observe({ bus, outcome }, elapsedMs / 1000),
     format: (sources) => {
-      values.reset()
-      for (const [point, latest] of sources.values()) {
-        for (const { measurand, phase = '', tariff = '', value } of latest?.list ?? []) {
-          values.set({ point, measurand, phase, tariff }, value)
-        }
-      }
+      showValues(sources.values())
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
       showUpstream(sources.upstream())
       databaseBytes.set(sources.databaseBytes())
@@ -102,5 +92,23 @@ export function makeMetrics(): Metrics {
       return registry.metrics()
     },
     contentType: registry.contentType,
+  }
+}
+
+// Absent where they could not be read: the figures of the time before would be a lie.
+function makeValueFigures(registers: Registry[]): (latest: ReadonlyMap<PointId, OtherValues | undefined>) => void {
+  const values = new Gauge({
+    name: 'wattline_meter_value',
+    help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
+    labelNames: ['point', 'measurand', 'phase', 'tariff'],
+    registers,
+  })
+  return (latest) => {
+    values.reset()
+    for (const [point, { list = [] } = {}] of latest) {
+      for (const { measurand, phase = '', tariff = '', value } of list) {
+        values.set({ point, measurand, phase, tariff }, value)
+      }
+    }
   }
 }
