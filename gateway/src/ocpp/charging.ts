@@ -1,11 +1,12 @@
 import type { Clock } from '@wattline/protocol'
 import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
+import type { SessionSigner } from '../sessions/session-signer.ts'
+import { SessionSink } from '../sessions/session-sink.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
-import { JournalSink } from './journal-sink.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import type { Authorizer } from './transaction-sink.ts'
 import type { LocalRules } from './upstream/local-rules.ts'
@@ -15,7 +16,7 @@ import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
-  /** Forgets what tells of no energy and came before this time. */
+  /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
   prune(beforeMs: number): void
   /** How the stations stand upstream, by identity here; empty where there is no upstream. */
   upstream(): ReadonlyMap<string, UpstreamView>
@@ -34,6 +35,9 @@ export interface ChargingParts {
 // Nobody is listed as a driver, so nobody is known: a card is refused until there is a list to find it in.
 const nobody: Authorizer = { authorize: () => ({ status: 'Invalid' }) }
 
+// No charging point has a key yet: sessions are kept, and their registers not signed.
+const noSigner: SessionSigner = { sign: () => {} }
+
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
@@ -41,7 +45,7 @@ const pruneChunk = 2_000
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const { config, dataDir, store, clock, log } = parts
   const authorizer = nobody
-  const sink = new JournalSink(store, authorizer)
+  const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
   const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
   const watch = upstream === undefined ? {} : { watch: upstream }
   const csms = new Csms({ config, store, clock, log, sink: upstream?.sinkOver(sink) ?? sink, authorizer, ...watch })
@@ -56,6 +60,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      sink.tidy({ beforeMs })
       upstream?.prune(beforeMs)
     },
     upstream: () => upstream?.views() ?? new Map(),

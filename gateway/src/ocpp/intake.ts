@@ -70,6 +70,7 @@ export class Intake {
     if (request.ok) {
       if (request.mended.length > 0) await this.#note(call, 'mended', request.mended)
       this.#parts.onMessage(call, request.payload)
+      if (action === 'StatusNotification') await this.#takeStatus(call.stationId, request.payload)
       return answerOrdinary(action, request.payload, { ...this.#parts, ...call })
     }
     await this.#note(call, 'quarantined', request.problems)
@@ -81,6 +82,11 @@ export class Intake {
     }
     // The answer does not depend on what it says; without one, many stations go no further.
     return answerOrdinary(action, {}, { ...this.#parts, ...call })
+  }
+
+  async #takeStatus(stationId: string, payload: OcppPayload): Promise<void> {
+    const { sink } = this.#parts
+    if (sink.status !== undefined) await this.#batch.run(() => sink.status?.({ stationId, payload }))
   }
 
   /** Takes what is never answered. */

@@ -87,6 +87,44 @@ export const migrations: readonly string[] = [
   CREATE INDEX ocpp_frames_in_quarantine ON ocpp_frames (number) WHERE outcome = 'quarantined';
   `,
   `
+  -- Charging sessions. The state is JSON (sessions/session-state.ts); the columns beside it are what is looked for.
+  CREATE TABLE charging_sessions (
+    -- The number of the frame that opened it.
+    id INTEGER PRIMARY KEY,
+    station TEXT NOT NULL,
+    connector INTEGER NOT NULL,
+    transaction_id TEXT,
+    start_key TEXT,
+    -- 1 once nothing changes its energy any more.
+    settled INTEGER NOT NULL,
+    begun_at INTEGER NOT NULL,
+    state TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX charging_sessions_by_start ON charging_sessions (station, start_key) WHERE start_key IS NOT NULL;
+  CREATE INDEX charging_sessions_by_transaction ON charging_sessions (station, transaction_id, id);
+  CREATE INDEX charging_sessions_unsettled ON charging_sessions (station, connector, id) WHERE settled = 0;
+
+  -- The register as it counts at each place, and where its last session ended.
+  CREATE TABLE charging_places (
+    station TEXT NOT NULL,
+    connector INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (station, connector)
+  ) STRICT;
+
+  CREATE TABLE charging_clocks (station TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
+
+  -- Messages that wait for the begin of their transaction, which tells its place.
+  CREATE TABLE charging_waiting (
+    frame INTEGER PRIMARY KEY,
+    station TEXT NOT NULL,
+    transaction_id TEXT NOT NULL,
+    arrived_at INTEGER NOT NULL,
+    event TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX charging_waiting_by_transaction ON charging_waiting (station, transaction_id, frame);
+  `,
+  `
   -- What stations told and an operator's CSMS upstream must learn, in the order in which it came.
   CREATE TABLE upstream_messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT,

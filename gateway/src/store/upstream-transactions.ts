@@ -64,6 +64,11 @@ export class UpstreamTransactions {
     return typeof found === 'number' ? found : undefined
   }
 
+  /** Another CSMS has given no numbers yet. Those of the one before would be other drivers' sessions there. */
+  forgetNumbers(): void {
+    this.#store.sql('UPDATE upstream_transactions SET theirs = NULL').run()
+  }
+
   /** Forgets a chunk of those that ended and were begun before a time, unless something of them still waits. */
   prune(beforeMs: number, chunk: number): void {
     this.#store

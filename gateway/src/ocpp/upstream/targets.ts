@@ -30,9 +30,14 @@ export class UpstreamTargets {
     )
   }
 
+  /** Whether the station appears upstream. */
+  has(stationId: string): boolean {
+    return this.#listed === undefined || this.#listed.has(stationId)
+  }
+
   /** Undefined where the station does not appear upstream. */
   find(stationId: string): StationTarget | undefined {
-    if (this.#listed !== undefined && !this.#listed.has(stationId)) return undefined
+    if (!this.has(stationId)) return undefined
     const { url, identityPrefix, stations = [], pingSeconds, callTimeoutSeconds, maxMessageBytes } = this.#config
     const identity = stations.find(({ id }) => id === stationId)?.identity ?? `${identityPrefix}${stationId}`
     return {

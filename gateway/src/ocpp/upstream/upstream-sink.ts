@@ -1,6 +1,12 @@
 import type { UpstreamQueue } from '../../store/upstream-queue.ts'
 import type { UpstreamTransactions } from '../../store/upstream-transactions.ts'
-import type { EventAnswer, StartAnswer, TransactionMessage, TransactionSink } from '../transaction-sink.ts'
+import type {
+  EventAnswer,
+  StartAnswer,
+  StatusMessage,
+  TransactionMessage,
+  TransactionSink,
+} from '../transaction-sink.ts'
 import { hashContent } from './content-hash.ts'
 
 /** What the sink works with. */
@@ -66,6 +72,11 @@ export class UpstreamSink implements TransactionSink {
     const answer = this.#parts.inner.event(message)
     if (this.#parts.appears(message.stationId)) this.#append('TransactionEvent', message, {})
     return answer
+  }
+
+  status(message: StatusMessage): void {
+    // Upstream has it as one of the messages that tell of no energy.
+    this.#parts.inner.status?.(message)
   }
 
   #append(action: string, message: TransactionMessage, ids: { readonly transactionId?: number }): void {

@@ -335,6 +335,23 @@ test('who is begun for from upstream must be in the list of drivers here', async
   t.deepEqual(await csms.ask('CP1', 'RemoteStartTransaction', { idTag: 'CARD' }), { status: 'Accepted' })
 })
 
+test('another CSMS in the place of the old one is told everything anew, and gets no number of the old one', async (t) => {
+  const { csms, rig, say, begin } = open(t)
+  await say('BootNotification', boot)
+  const ours = await begin()
+  await rig.advance(1)
+  await rig.close()
+  const other = new FakeUpstream()
+  const config = { url: 'wss://other.test' }
+  const again = new UpstreamRig(t.teardown, { dial: other.dial, dataDir: rig.dataDir, config })
+  again.upstream.connected('CP1', 'ocpp1.6')
+  await again.say('CP1', 'ocpp1.6', 'StopTransaction', stop(ours, 5))
+  await again.advance(1)
+  t.deepEqual(actions(csms), ['BootNotification', 'StartTransaction'])
+  t.deepEqual(actions(other), ['BootNotification'])
+  t.like(again.upstream.views().get('CP1'), { waiting: 0, aside: 1 })
+})
+
 test('old messages are forgotten, those that wait never', async (t) => {
   const { csms, rig, say, begin } = open(t)
   const ours = await begin()

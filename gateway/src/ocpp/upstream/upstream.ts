@@ -75,7 +75,9 @@ export class Upstream implements StationWatch {
     this.#batch = new TurnBatch(store)
     this.#gate = new CommandGate({ ...parts, allow: config.allow, transactions: this.#transactions })
     store.write(() => {
-      if (swapSetting(store, 'upstream-url', config.url)) this.#latest.renewAll()
+      if (!swapSetting(store, 'upstream-host', new URL(config.url).hostname)) return
+      this.#latest.renewAll()
+      this.#transactions.forgetNumbers()
     })
   }
 
@@ -97,7 +99,7 @@ export class Upstream implements StationWatch {
       inner,
       queue: this.#queue,
       transactions: this.#transactions,
-      appears: (stationId) => this.#targets.find(stationId) !== undefined,
+      appears: (stationId) => this.#targets.has(stationId),
       isUp: (stationId) => this.#links.get(stationId)?.state === 'connected',
       // After this turn's commit; if that fails, there is nothing to be found.
       appended: (stationId) => void setImmediate(() => this.#linkOf(stationId)?.wake()),
@@ -117,7 +119,7 @@ export class Upstream implements StationWatch {
   heard(call: StationCall, payload: OcppPayload): void {
     const { stationId, action } = call
     const way = wayUp(action)
-    if (way === 'own' || isTransactionAction(action) || this.#targets.find(stationId) === undefined) return
+    if (way === 'own' || isTransactionAction(action) || !this.#targets.has(stationId)) return
     if (way === 'kept') this.#keep(call, payload)
     else if (way === 'latest') this.#note(call, payload)
     else this.#passOn(call, payload)
