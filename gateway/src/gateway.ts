@@ -271,6 +271,7 @@ export class Gateway {
           values: () => new Map(this.#setups.map((setup) => [setup.point, parts.valuesOf(setup)])),
           waiting: () => new Map(this.#setups.map(({ point }) => [point, this.#outbox.waiting(point)])),
           databaseBytes: () => usedBytes(store),
+          upstream: () => this.#charging?.upstream() ?? new Map(),
         }),
     }
   }

@@ -1,6 +1,8 @@
 import { type PointId, type ReadingState, readingStateNames } from '@wattline/protocol'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { OtherValues } from './modbus/other-values.ts'
+import type { UpstreamView } from './ocpp/upstream/upstream-view.ts'
+import { makeUpstreamFigures } from './upstream-metrics.ts'
 
 /** What can only be asked for when somebody looks. */
 export interface MetricSources {
@@ -8,6 +10,8 @@ export interface MetricSources {
   values(): ReadonlyMap<PointId, OtherValues | undefined>
   waiting(): ReadonlyMap<PointId, number>
   databaseBytes(): number
+  /** How charging stations stand upstream, by station. */
+  upstream(): ReadonlyMap<string, UpstreamView>
 }
 
 /** The figures of a running gateway. */
@@ -63,12 +67,8 @@ export function makeMetrics(): Metrics {
     labelNames: ['point'],
     registers,
   })
-  const values = new Gauge({
-    name: 'wattline_meter_value',
-    help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
-    labelNames: ['point', 'measurand', 'phase', 'tariff'],
-    registers,
-  })
+  const showValues = makeValueFigures(registers)
+  const showUpstream = makeUpstreamFigures(registers)
   const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
   const known = new Set<PointId>()
@@ -84,17 +84,31 @@ export function makeMetrics(): Metrics {
     receipt: (latencyMs) => receipts.observe(latencyMs / 1000),
     busRead: (bus, outcome, elapsedMs) => busReads.observe({ bus, outcome }, elapsedMs / 1000),
     format: (sources) => {
-      values.reset()
-      for (const [point, latest] of sources.values()) {
-        for (const { measurand, phase = '', tariff = '', value } of latest?.list ?? []) {
-          values.set({ point, measurand, phase, tariff }, value)
-        }
-      }
+      showValues(sources.values())
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
+      showUpstream(sources.upstream())
       databaseBytes.set(sources.databaseBytes())
       memory.set(process.memoryUsage.rss())
       return registry.metrics()
     },
     contentType: registry.contentType,
+  }
+}
+
+// Absent where they could not be read: the figures of the time before would be a lie.
+function makeValueFigures(registers: Registry[]): (latest: ReadonlyMap<PointId, OtherValues | undefined>) => void {
+  const values = new Gauge({
+    name: 'wattline_meter_value',
+    help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
+    labelNames: ['point', 'measurand', 'phase', 'tariff'],
+    registers,
+  })
+  return (latest) => {
+    values.reset()
+    for (const [point, { list = [] } = {}] of latest) {
+      for (const { measurand, phase = '', tariff = '', value } of list) {
+        values.set({ point, measurand, phase, tariff }, value)
+      }
+    }
   }
 }

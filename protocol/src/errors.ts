@@ -56,6 +56,9 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'upstream/refused',
+  'upstream/silent',
+  'upstream/unreachable',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

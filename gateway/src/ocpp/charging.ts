@@ -1,5 +1,6 @@
 import type { Clock } from '@wattline/protocol'
 import { errorFields, type Log } from '../log.ts'
+import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
 import type { Store } from '../store/database.ts'
@@ -8,11 +9,17 @@ import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import type { Authorizer } from './transaction-sink.ts'
+import type { LocalRules } from './upstream/local-rules.ts'
+import { Upstream } from './upstream/upstream.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
+import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
   prune(beforeMs: number): void
+  /** How the stations stand upstream, by identity here; empty where there is no upstream. */
+  upstream(): ReadonlyMap<string, UpstreamView>
   stop(): Promise<void>
 }
 
@@ -35,10 +42,15 @@ const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
-export async function startCharging({ config, dataDir, store, clock, log }: ChargingParts): Promise<Charging> {
-  const sink = new SessionSink({ store, clock, authorizer: nobody, signer: noSigner })
-  const csms = new Csms({ config, store, clock, log, sink, authorizer: nobody })
+export async function startCharging(parts: ChargingParts): Promise<Charging> {
+  const { config, dataDir, store, clock, log } = parts
+  const authorizer = nobody
+  const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
+  const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
+  const watch = upstream === undefined ? {} : { watch: upstream }
+  const csms = new Csms({ config, store, clock, log, sink: upstream?.sinkOver(sink) ?? sink, authorizer, ...watch })
   await csms.start()
+  upstream?.start()
   const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
     // Stations are served all the same; the command says that it reaches nobody.
     log.warn('ocpp.control.unavailable', errorFields(error))
@@ -48,6 +60,7 @@ export async function startCharging({ config, dataDir, store, clock, log }: Char
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      upstream?.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
       } catch (error) {
@@ -55,9 +68,35 @@ export async function startCharging({ config, dataDir, store, clock, log }: Char
         log.warn('ocpp.sessions.tidy.failed', errorFields(error))
       }
     },
+    upstream: () => upstream?.views() ?? new Map(),
     stop: async () => {
       await control?.close()
       await csms.stop()
+      await upstream?.stop()
     },
   }
+}
+
+function openUpstream(
+  { config: { upstream, ...config }, store, clock, log }: ChargingParts,
+  authorizer: Authorizer,
+  callStation: Csms['call'],
+): Upstream | undefined {
+  if (upstream === undefined) return undefined
+  // Nobody else has a say yet in what upstream may do.
+  const rules: LocalRules = { objectionTo: () => undefined, mostAmps: () => upstream.maxProfileAmps }
+  return new Upstream({
+    config: upstream,
+    localStations: config.stations.map(({ id }) => id),
+    heartbeatSeconds: config.heartbeatSeconds,
+    store,
+    clock,
+    scheduler: systemScheduler,
+    log,
+    dial: makeWebSocketDial(systemScheduler),
+    authorizer,
+    rules,
+    random: Math.random,
+    callStation,
+  })
 }

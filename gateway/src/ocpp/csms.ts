@@ -13,6 +13,7 @@ import { StationBoard, type StationView } from './station-board.ts'
 import { closeCodes, type StationAnswer, StationConnection } from './station-connection.ts'
 import { StationSocket } from './station-socket.ts'
 import { nameStation } from './station-url.ts'
+import type { StationWatch } from './station-watch.ts'
 import { type ChosenProtocol, chooseProtocol } from './subprotocol.ts'
 import type { Authorizer, OcppPayload, TransactionSink } from './transaction-sink.ts'
 
@@ -24,6 +25,8 @@ export interface CsmsParts {
   readonly log: Log
   readonly sink: TransactionSink
   readonly authorizer: Authorizer
+  /** Who else wants to know what stations do. */
+  readonly watch?: StationWatch
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -107,7 +110,7 @@ export class Csms {
 
   /** Every station seen since the start, also those that were turned away. */
   stations(): readonly StationView[] {
-    return this.#board.list()
+    return this.#board.list(this.#parts.watch?.views())
   }
 
   /** Sends a request to a station that is connected. */
@@ -183,6 +186,7 @@ export class Csms {
     // The newest wins: a station whose old connection died without a word must not wait for us to notice.
     this.#connections.get(stationId)?.close(closeCodes.replaced, 'replaced by a newer connection')
     this.#connections.set(stationId, connection)
+    this.#parts.watch?.connected(stationId, protocol.version)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
   }
@@ -194,10 +198,12 @@ export class Csms {
     if (!isLatest) return
     this.#connections.delete(stationId)
     this.#board.disconnected(stationId)
+    this.#parts.watch?.disconnected(stationId)
   }
 
   #heard(call: StationCall, payload: OcppPayload): void {
     this.#board.heard(call, payload, this.#parts.clock.now())
+    this.#parts.watch?.heard(call, payload)
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
       this.#parts.log.warn('ocpp.station.security', { station: call.stationId, type, timestamp })

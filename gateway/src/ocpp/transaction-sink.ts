@@ -35,6 +35,8 @@ export interface StartAnswer {
 }
 
 export interface EventAnswer {
+  /** OCPP 1.6: the transaction that it belongs to, where the station names another one or none. */
+  readonly transactionId?: number
   /** Only where the message asked for it by carrying an idToken. */
   readonly verdict?: IdTokenVerdict
 }

@@ -81,8 +81,11 @@ export class SessionSink implements TransactionSink {
   stop(message: TransactionMessage): EventAnswer {
     const { idTag } = message.payload
     const authorisation = typeof idTag === 'string' ? this.#authorize(message, { idToken: idTag }) : undefined
-    this.#take(message, readStop(this.#toSource(message)), authorisation)
-    return authorisation === undefined ? {} : { verdict: toVerdict(authorisation) }
+    const session = this.#take(message, readStop(this.#toSource(message)), authorisation)
+    return {
+      ...(session === undefined ? {} : { transactionId: session.id }),
+      ...(authorisation === undefined ? {} : { verdict: toVerdict(authorisation) }),
+    }
   }
 
   meterValues(message: TransactionMessage): void {
