@@ -1,6 +1,8 @@
 import { type PointId, type ReadingState, readingStateNames } from '@wattline/protocol'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { OtherValues } from './modbus/other-values.ts'
+import type { SiteView } from './smart-charging/controller.ts'
+import { makeSiteMetrics } from './smart-charging/site-metrics.ts'
 
 /** What can only be asked for when somebody looks. */
 export interface MetricSources {
@@ -8,6 +10,8 @@ export interface MetricSources {
   values(): ReadonlyMap<PointId, OtherValues | undefined>
   waiting(): ReadonlyMap<PointId, number>
   databaseBytes(): number
+  /** How the house's current is shared; undefined where it is not. */
+  site?(): SiteView | undefined
 }
 
 /** The figures of a running gateway. */
@@ -57,20 +61,14 @@ export function makeMetrics(): Metrics {
     buckets: [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
     registers,
   })
-  const waiting = new Gauge({
-    name: 'wattline_records_waiting',
-    help: 'Records that wait for a receipt',
-    labelNames: ['point'],
-    registers,
-  })
   const values = new Gauge({
     name: 'wattline_meter_value',
     help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
     labelNames: ['point', 'measurand', 'phase', 'tariff'],
     registers,
   })
-  const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
-  const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
+  const { waiting, databaseBytes, memory } = makeStoreGauges(registers)
+  const site = makeSiteMetrics(registry)
   const known = new Set<PointId>()
   return {
     reading: (point, state) => {
@@ -91,10 +89,24 @@ export function makeMetrics(): Metrics {
         }
       }
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
+      site.set(sources.site?.())
       databaseBytes.set(sources.databaseBytes())
       memory.set(process.memoryUsage.rss())
       return registry.metrics()
     },
     contentType: registry.contentType,
+  }
+}
+
+function makeStoreGauges(registers: Registry[]) {
+  return {
+    waiting: new Gauge({
+      name: 'wattline_records_waiting',
+      help: 'Records that wait for a receipt',
+      labelNames: ['point'],
+      registers,
+    }),
+    databaseBytes: new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers }),
+    memory: new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers }),
   }
 }

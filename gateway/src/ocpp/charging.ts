@@ -1,5 +1,7 @@
 import type { Clock } from '@wattline/protocol'
 import { errorFields, type Log } from '../log.ts'
+import type { SiteView } from '../smart-charging/controller.ts'
+import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -10,6 +12,8 @@ import type { Authorizer } from './transaction-sink.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** How the house's current is shared; undefined where it is not. */
+  site(): SiteView | undefined
   /** Forgets what tells of no energy and came before this time. */
   prune(beforeMs: number): void
   stop(): Promise<void>
@@ -17,6 +21,8 @@ export interface Charging {
 
 /** What it works with. */
 export interface ChargingParts {
+  /** Shares the current of the house, where that is wanted. */
+  readonly openSite?: ((call: Csms['call']) => SmartCharging) | undefined
   readonly config: OcppConfig
   readonly dataDir: string
   readonly store: Store
@@ -31,10 +37,19 @@ const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
-export async function startCharging({ config, dataDir, store, clock, log }: ChargingParts): Promise<Charging> {
+export async function startCharging({
+  config,
+  dataDir,
+  store,
+  clock,
+  log,
+  openSite,
+}: ChargingParts): Promise<Charging> {
   const sink = new JournalSink(store, nobody)
-  const csms = new Csms({ config, store, clock, log, sink, authorizer: nobody })
+  const site = openSite?.((...request) => csms.call(...request))
+  const csms: Csms = new Csms({ config, store, clock, log, sink, authorizer: nobody, observer: site })
   await csms.start()
+  site?.start()
   const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
     // Stations are served all the same; the command says that it reaches nobody.
     log.warn('ocpp.control.unavailable', errorFields(error))
@@ -43,7 +58,9 @@ export async function startCharging({ config, dataDir, store, clock, log }: Char
   const journal = new OcppJournal(store)
   return {
     prune: (beforeMs) => void journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk }),
+    site: () => site?.view(),
     stop: async () => {
+      site?.stop()
       await control?.close()
       await csms.stop()
     },

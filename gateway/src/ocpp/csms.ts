@@ -11,6 +11,7 @@ import { Intake, type StationCall } from './intake.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import { StationBoard, type StationView } from './station-board.ts'
 import { closeCodes, type StationAnswer, StationConnection } from './station-connection.ts'
+import type { StationObserver } from './station-observer.ts'
 import { StationSocket } from './station-socket.ts'
 import { nameStation } from './station-url.ts'
 import { type ChosenProtocol, chooseProtocol } from './subprotocol.ts'
@@ -24,6 +25,7 @@ export interface CsmsParts {
   readonly log: Log
   readonly sink: TransactionSink
   readonly authorizer: Authorizer
+  readonly observer?: StationObserver | undefined
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -59,7 +61,7 @@ export class Csms {
       ...parts,
       heartbeatSeconds: config.heartbeatSeconds,
       onDoubt: (call, outcome, notes) => this.#tellDoubt(call, outcome, notes),
-      onMessage: (call, payload) => this.#heard(call, payload),
+      onMessage: (call, payload, answer) => this.#heard(call, payload, answer),
     })
     this.#rpc = new RPCServer({
       // Ours: the library ends a connection whose station answers no ping.
@@ -184,6 +186,7 @@ export class Csms {
     this.#connections.get(stationId)?.close(closeCodes.replaced, 'replaced by a newer connection')
     this.#connections.set(stationId, connection)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
+    this.#parts.observer?.connected(stationId, protocol.version)
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
   }
 
@@ -194,9 +197,11 @@ export class Csms {
     if (!isLatest) return
     this.#connections.delete(stationId)
     this.#board.disconnected(stationId)
+    this.#parts.observer?.disconnected(stationId)
   }
 
-  #heard(call: StationCall, payload: OcppPayload): void {
+  #heard(call: StationCall, payload: OcppPayload, answer: OcppPayload | undefined): void {
+    this.#parts.observer?.heard(call, payload, answer)
     this.#board.heard(call, payload, this.#parts.clock.now())
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
