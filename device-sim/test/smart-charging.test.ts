@@ -1,13 +1,13 @@
 import { writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { stringify } from 'yaml'
 import { freePorts, Program } from '../src/demo/programs.ts'
 import { makeTestFolder } from './line.ts'
 
-/** A way to a port that can be cut. */
-async function startWire(t: ExecutionContext, to: number) {
+/** A way from a port to another that can be laid late, and cut. */
+async function startWire(t: ExecutionContext, { from, to }: { from: number; to: number }) {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     const other = connect(to, '127.0.0.1')
@@ -23,13 +23,13 @@ async function startWire(t: ExecutionContext, to: number) {
     socket.pipe(other)
     other.pipe(socket)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(from, '127.0.0.1', resolve))
   const cut = () => {
     server.close()
     for (const socket of sockets) socket.destroy()
   }
   t.teardown(cut)
-  return { port: (server.address() as AddressInfo).port, cut }
+  return { cut }
 }
 
 function startSim(t: ExecutionContext, folder: string, { meter, ocpp }: { meter: number; ocpp: number }) {
@@ -71,6 +71,7 @@ function startGateway(t: ExecutionContext, folder: string, ports: { meter: numbe
     meters: [
       {
         ...{ id: 'house', bus: 'lan', unitId: 1, profile: 'eastron-sdm630', role: 'bidirectional' },
+        intervalSeconds: 1,
         valuesIntervalSeconds: 1,
       },
     ],
@@ -87,11 +88,14 @@ function startGateway(t: ExecutionContext, folder: string, ports: { meter: numbe
 
 test('a car that takes 16 A behind a fuse of 10 A is held, and a silent meter is noticed', async (t) => {
   const folder = makeTestFolder(t)
-  const [meter = 0, ocpp = 0, web = 0] = await freePorts(3)
-  const sim = startSim(t, folder, { meter, ocpp })
+  const [meter = 0, seen = 0, ocpp = 0, called = 0, web = 0] = await freePorts(5)
+  const { gateway, get } = startGateway(t, folder, { meter: seen, ocpp, web })
+  await gateway.event('gateway.started')
+  const wire = await startWire(t, { from: seen, to: meter })
+  const sim = startSim(t, folder, { meter, ocpp: called })
+  // It finds the gateway only when it charges already.
   await sim.event(({ event, status }) => event === 'sim.station.status' && status === 'Charging')
-  const wire = await startWire(t, meter)
-  const { gateway, get } = startGateway(t, folder, { meter: wire.port, ocpp, web })
+  await startWire(t, { from: called, to: ocpp })
   const told = (purpose: string) =>
     gateway.event(
       (line) => line.event === 'site.limit.told' && line['purpose'] === purpose && line['outcome'] === 'accepted',
