@@ -48,6 +48,8 @@ export const errorCodes = [
   'record/malformed',
   'record/wrong-key',
   'register/decreased',
+  'site/disobeyed',
+  'site/unmeasured',
   'station/offline',
   'station/refused',
   'station/silent',

@@ -3,6 +3,8 @@ import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import type { SiteView } from '../smart-charging/controller.ts'
+import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -16,6 +18,8 @@ import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** How the house's current is shared; undefined where it is not. */
+  site(): SiteView | undefined
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
   prune(beforeMs: number): void
   /** How the stations stand upstream, by identity here; empty where there is no upstream. */
@@ -25,6 +29,8 @@ export interface Charging {
 
 /** What it works with. */
 export interface ChargingParts {
+  /** Shares the current of the house, where that is wanted. */
+  readonly openSite?: ((call: Csms['call']) => SmartCharging) | undefined
   readonly config: OcppConfig
   readonly dataDir: string
   readonly store: Store
@@ -43,14 +49,24 @@ const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log } = parts
+  const { config, dataDir, store, clock, log, openSite } = parts
   const authorizer = nobody
   const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
   const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
-  const watch = upstream === undefined ? {} : { watch: upstream }
-  const csms = new Csms({ config, store, clock, log, sink: upstream?.sinkOver(sink) ?? sink, authorizer, ...watch })
+  const site = openSite?.((...request) => csms.call(...request))
+  const csms: Csms = new Csms({
+    config,
+    store,
+    clock,
+    log,
+    sink: upstream?.sinkOver(sink) ?? sink,
+    authorizer,
+    observers: [site, upstream].filter((observer) => observer !== undefined),
+    upstream: () => upstream?.views() ?? new Map(),
+  })
   await csms.start()
   upstream?.start()
+  site?.start()
   const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
     // Stations are served all the same; the command says that it reaches nobody.
     log.warn('ocpp.control.unavailable', errorFields(error))
@@ -69,7 +85,9 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       }
     },
     upstream: () => upstream?.views() ?? new Map(),
+    site: () => site?.view(),
     stop: async () => {
+      site?.stop()
       await control?.close()
       await csms.stop()
       await upstream?.stop()

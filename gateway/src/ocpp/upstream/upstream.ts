@@ -9,7 +9,7 @@ import { UpstreamTransactions } from '../../store/upstream-transactions.ts'
 import type { StationCall } from '../intake.ts'
 import { fieldsOf } from '../json-place.ts'
 import type { StationAnswer } from '../station-connection.ts'
-import type { StationWatch } from '../station-watch.ts'
+import type { StationObserver } from '../station-observer.ts'
 import type { Authorizer, OcppPayload, TransactionSink } from '../transaction-sink.ts'
 import { TurnBatch } from '../turn-batch.ts'
 import { BackOff, defaultBackOff } from './back-off.ts'
@@ -52,7 +52,7 @@ const mostSubjects = 200
 const pruneChunk = 2_000
 
 /** An operator's CSMS: the stations appear there as they are, and it misses nothing. */
-export class Upstream implements StationWatch {
+export class Upstream implements StationObserver {
   readonly #parts: UpstreamParts
   readonly #targets: UpstreamTargets
   readonly #queue: UpstreamQueue
