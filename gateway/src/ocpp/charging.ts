@@ -47,8 +47,16 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const authorizer = nobody
   const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
   const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
-  const watch = upstream === undefined ? {} : { watch: upstream }
-  const csms = new Csms({ config, store, clock, log, sink: upstream?.sinkOver(sink) ?? sink, authorizer, ...watch })
+  const csms: Csms = new Csms({
+    config,
+    store,
+    clock,
+    log,
+    sink: upstream?.sinkOver(sink) ?? sink,
+    authorizer,
+    observer: upstream,
+    upstream: () => upstream?.views() ?? new Map(),
+  })
   await csms.start()
   upstream?.start()
   const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {

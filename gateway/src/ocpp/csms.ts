@@ -11,11 +11,12 @@ import { Intake, type StationCall } from './intake.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import { StationBoard, type StationView } from './station-board.ts'
 import { closeCodes, type StationAnswer, StationConnection } from './station-connection.ts'
+import type { StationObserver } from './station-observer.ts'
 import { StationSocket } from './station-socket.ts'
 import { nameStation } from './station-url.ts'
-import type { StationWatch } from './station-watch.ts'
 import { type ChosenProtocol, chooseProtocol } from './subprotocol.ts'
 import type { Authorizer, OcppPayload, TransactionSink } from './transaction-sink.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
 
 /** What the charging stations' server works with. */
 export interface CsmsParts {
@@ -25,8 +26,9 @@ export interface CsmsParts {
   readonly log: Log
   readonly sink: TransactionSink
   readonly authorizer: Authorizer
-  /** Who else wants to know what stations do. */
-  readonly watch?: StationWatch
+  readonly observer?: StationObserver | undefined
+  /** How the stations stand upstream, by identity here. */
+  readonly upstream?: () => ReadonlyMap<string, UpstreamView>
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -62,7 +64,7 @@ export class Csms {
       ...parts,
       heartbeatSeconds: config.heartbeatSeconds,
       onDoubt: (call, outcome, notes) => this.#tellDoubt(call, outcome, notes),
-      onMessage: (call, payload) => this.#heard(call, payload),
+      onMessage: (call, payload, answer) => this.#heard(call, payload, answer),
     })
     this.#rpc = new RPCServer({
       // Ours: the library ends a connection whose station answers no ping.
@@ -110,7 +112,7 @@ export class Csms {
 
   /** Every station seen since the start, also those that were turned away. */
   stations(): readonly StationView[] {
-    return this.#board.list(this.#parts.watch?.views())
+    return this.#board.list(this.#parts.upstream?.())
   }
 
   /** Sends a request to a station that is connected. */
@@ -186,8 +188,8 @@ export class Csms {
     // The newest wins: a station whose old connection died without a word must not wait for us to notice.
     this.#connections.get(stationId)?.close(closeCodes.replaced, 'replaced by a newer connection')
     this.#connections.set(stationId, connection)
-    this.#parts.watch?.connected(stationId, protocol.version)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
+    this.#parts.observer?.connected(stationId, protocol.version)
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
   }
 
@@ -198,12 +200,12 @@ export class Csms {
     if (!isLatest) return
     this.#connections.delete(stationId)
     this.#board.disconnected(stationId)
-    this.#parts.watch?.disconnected(stationId)
+    this.#parts.observer?.disconnected(stationId)
   }
 
-  #heard(call: StationCall, payload: OcppPayload): void {
+  #heard(call: StationCall, payload: OcppPayload, answer: OcppPayload | undefined): void {
+    this.#parts.observer?.heard(call, payload, answer)
     this.#board.heard(call, payload, this.#parts.clock.now())
-    this.#parts.watch?.heard(call, payload)
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
       this.#parts.log.warn('ocpp.station.security', { station: call.stationId, type, timestamp })

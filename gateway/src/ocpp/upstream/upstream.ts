@@ -9,13 +9,13 @@ import { UpstreamTransactions } from '../../store/upstream-transactions.ts'
 import type { StationCall } from '../intake.ts'
 import { fieldsOf } from '../json-place.ts'
 import type { StationAnswer } from '../station-connection.ts'
-import type { StationWatch } from '../station-watch.ts'
+import type { StationObserver } from '../station-observer.ts'
 import type { Authorizer, OcppPayload, TransactionSink } from '../transaction-sink.ts'
 import { TurnBatch } from '../turn-batch.ts'
 import { BackOff, defaultBackOff } from './back-off.ts'
 import { CommandGate } from './commands.ts'
 import { hashContent } from './content-hash.ts'
-import { mapProfileReport } from './id-mapping.ts'
+import { mapProfileReport, toUpstreamId } from './id-mapping.ts'
 import type { LocalRules } from './local-rules.ts'
 import { UpstreamTargets } from './targets.ts'
 import type { UpstreamConfig } from './upstream-config.ts'
@@ -52,7 +52,7 @@ const mostSubjects = 200
 const pruneChunk = 2_000
 
 /** An operator's CSMS: the stations appear there as they are, and it misses nothing. */
-export class Upstream implements StationWatch {
+export class Upstream implements StationObserver {
   readonly #parts: UpstreamParts
   readonly #targets: UpstreamTargets
   readonly #queue: UpstreamQueue
@@ -120,6 +120,8 @@ export class Upstream implements StationWatch {
     const { stationId, action } = call
     const way = wayUp(action)
     if (way === 'own' || isTransactionAction(action) || !this.#targets.has(stationId)) return
+    // A reservation of the gateway's own is nobody's affair upstream.
+    if (action === 'ReservationStatusUpdate' && toUpstreamId(payload['reservationId']) === undefined) return
     if (way === 'kept') this.#keep(call, payload)
     else if (way === 'latest') this.#note(call, payload)
     else this.#passOn(call, payload)
