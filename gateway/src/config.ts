@@ -4,6 +4,7 @@ import { decodeWith, idPattern, integerBetween, parsePublicKey, roles, WattError
 import * as v from 'valibot'
 import { parseDocument } from 'yaml'
 import { checkReferences } from './config-references.ts'
+import { driversShape, withAbsoluteDriverFiles } from './drivers/drivers-config.ts'
 import { logLevels } from './log.ts'
 import { ocppShape, withAbsoluteOcppFiles } from './ocpp/ocpp-config.ts'
 
@@ -140,6 +141,7 @@ export const configShape = v.pipe(
     meters: v.pipe(v.array(meter), v.minLength(1, 'expected at least one meter')),
     mqtt: v.exactOptional(mqtt),
     ocpp: v.exactOptional(ocppShape),
+    drivers: v.exactOptional(driversShape),
     web: v.exactOptional(listener),
   }),
   v.rawCheck(({ dataset, addIssue }) => {
@@ -186,6 +188,7 @@ export function decodeConfig(text: string, file: string): GatewayConfig {
     ),
     meters: checked.meters.map(({ fuse, ...rest }) => ({ ...rest, maxPowerW: rest.maxPowerW ?? toMaxPowerW(fuse) })),
     ...(checked.mqtt === undefined ? {} : { mqtt: withAbsoluteFiles(checked.mqtt, absolute) }),
+    ...(checked.drivers === undefined ? {} : { drivers: withAbsoluteDriverFiles(checked.drivers, absolute) }),
     ...(checked.ocpp === undefined ? {} : { ocpp: withAbsoluteOcppFiles(checked.ocpp, absolute) }),
   }
 }

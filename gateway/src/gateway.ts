@@ -180,6 +180,8 @@ export class Gateway {
       store: this.#session.store,
       clock,
       log,
+      drivers: config.drivers,
+      isOnline: () => this.health().reasons.every(({ code }) => code !== 'broker/unreachable'),
     })
   }
 

@@ -1,4 +1,6 @@
 import type { Clock } from '@wattline/protocol'
+import { openDrivers } from '../drivers/drivers.ts'
+import type { DriversConfig } from '../drivers/drivers-config.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
@@ -6,7 +8,6 @@ import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
 import { JournalSink } from './journal-sink.ts'
 import type { OcppConfig } from './ocpp-config.ts'
-import type { Authorizer } from './transaction-sink.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
@@ -22,28 +23,41 @@ export interface ChargingParts {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  readonly drivers: DriversConfig | undefined
+  /** Whether the ledger can be reached, as far as is known. */
+  readonly isOnline: () => boolean
 }
-
-// Nobody is listed as a driver, so nobody is known: a card is refused until there is a list to find it in.
-const nobody: Authorizer = { authorize: () => ({ status: 'Invalid' }) }
 
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
-export async function startCharging({ config, dataDir, store, clock, log }: ChargingParts): Promise<Charging> {
-  const sink = new JournalSink(store, nobody)
-  const csms = new Csms({ config, store, clock, log, sink, authorizer: nobody })
-  await csms.start()
-  const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
-    // Stations are served all the same; the command says that it reaches nobody.
-    log.warn('ocpp.control.unavailable', errorFields(error))
-    return undefined
+export async function startCharging(parts: ChargingParts): Promise<Charging> {
+  const { config, dataDir, store, clock, log } = parts
+  const drivers = openDrivers({
+    ...parts,
+    config: parts.drivers,
+    link: {
+      stations: () => csms.stations(),
+      call: (stationId, action, payload) => csms.call(stationId, action, payload),
+    },
   })
+  const { authorizer, checkCall, stationIsBack: onBack } = drivers
+  const sink = new JournalSink(store, authorizer)
+  const csms = new Csms({ config, store, clock, log, sink, authorizer, checkCall, onBack })
+  await csms.start()
+  const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
+    (error: unknown): ControlServer | undefined => {
+      // Stations are served all the same; the command says that it reaches nobody.
+      log.warn('ocpp.control.unavailable', errorFields(error))
+      return undefined
+    },
+  )
   const journal = new OcppJournal(store)
   return {
     prune: (beforeMs) => void journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk }),
     stop: async () => {
+      drivers.stop()
       await control?.close()
       await csms.stop()
     },

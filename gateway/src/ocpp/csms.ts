@@ -9,6 +9,7 @@ import { Admission, type StationTerms } from './admission.ts'
 import { certificateNameOf, type Front, openFront, refuseUpgrade, type UpgradeRequest } from './front.ts'
 import { Intake, type StationCall } from './intake.ts'
 import type { OcppConfig } from './ocpp-config.ts'
+import { checkOutgoing } from './outgoing.ts'
 import { StationBoard, type StationView } from './station-board.ts'
 import { closeCodes, type StationAnswer, StationConnection } from './station-connection.ts'
 import { StationSocket } from './station-socket.ts'
@@ -24,6 +25,10 @@ export interface CsmsParts {
   readonly log: Log
   readonly sink: TransactionSink
   readonly authorizer: Authorizer
+  /** Looks at a request before it leaves; throws where a rule of this site forbids it. */
+  readonly checkCall?: (stationId: string, action: string, payload: OcppPayload) => void
+  /** A station has connected or booted. */
+  readonly onBack?: (stationId: string) => void
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -113,7 +118,10 @@ export class Csms {
   /** Sends a request to a station that is connected. */
   async call(stationId: string, action: string, payload: unknown): Promise<StationAnswer> {
     const connection = this.#connections.get(stationId)
-    if (connection !== undefined) return await connection.call(action, payload)
+    if (connection !== undefined) {
+      this.#parts.checkCall?.(stationId, action, checkOutgoing(connection.version, action, payload))
+      return await connection.call(action, payload)
+    }
     const isKnown = this.#board.list().some(({ id }) => id === stationId)
     throw isKnown
       ? new WattError('station/offline', `${stationId} is not connected`, { retryable: true })
@@ -185,6 +193,7 @@ export class Csms {
     this.#connections.set(stationId, connection)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
+    this.#parts.onBack?.(stationId)
   }
 
   #gone(connection: StationConnection, code: unknown): void {
@@ -198,6 +207,7 @@ export class Csms {
 
   #heard(call: StationCall, payload: OcppPayload): void {
     this.#board.heard(call, payload, this.#parts.clock.now())
+    if (call.action === 'BootNotification') this.#parts.onBack?.(call.stationId)
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
       this.#parts.log.warn('ocpp.station.security', { station: call.stationId, type, timestamp })

@@ -17,7 +17,14 @@ export class JournalSink implements TransactionSink {
   }
 
   start({ stationId, payload, contentHash, frame }: TransactionMessage): StartAnswer {
-    const verdict = this.#authorizer.authorize({ stationId, idToken: String(payload['idTag']) })
+    const { idTag, connectorId, reservationId } = payload
+    const verdict = this.#authorizer.authorize({
+      stationId,
+      idToken: String(idTag),
+      connectorId: Number(connectorId),
+      ...(typeof reservationId === 'number' ? { reservationId } : {}),
+      attempt: contentHash,
+    })
     return { transactionId: this.#journal.firstOf(contentHash) ?? frame, verdict }
   }
 
@@ -34,6 +41,13 @@ export class JournalSink implements TransactionSink {
   event({ stationId, payload }: TransactionMessage): EventAnswer {
     const { idToken, type } = fieldsOf(payload['idToken']) ?? {}
     if (typeof idToken !== 'string') return {}
-    return { verdict: this.#authorizer.authorize({ stationId, idToken, type: String(type) }) }
+    const presented = { stationId, idToken, type: String(type) }
+    const { id: evseId } = fieldsOf(payload['evse']) ?? {}
+    // A card that ends a session, or is told once more, begins none.
+    const begins = payload['eventType'] === 'Started' || payload['triggerReason'] === 'Authorized'
+    if (!begins || typeof evseId !== 'number') return { verdict: this.#authorizer.authorize(presented) }
+    const { transactionId } = fieldsOf(payload['transactionInfo']) ?? {}
+    const attempt = String(transactionId)
+    return { verdict: this.#authorizer.authorize({ ...presented, connectorId: evseId, attempt }) }
   }
 }
