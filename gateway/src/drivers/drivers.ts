@@ -50,15 +50,19 @@ const lookEveryMs = 5_000
 export function openDrivers(parts: DriversParts): Drivers {
   const { config, store, clock, log, link, isOnline, scheduler = systemScheduler } = parts
   const keeper = config && new ListKeeper({ ...config, store, clock, log })
-  const known = (idToken: string, type?: string): ListAnswer => {
-    const answer: ListAnswer = keeper?.find(idToken, type) ?? { status: 'Invalid' }
-    return config === undefined || isOnline() ? answer : applyOfflineRule(answer, config)
+  const byRule = (answer: ListAnswer): ListAnswer =>
+    config === undefined || isOnline() ? answer : applyOfflineRule(answer, config)
+  const known = (idToken: string, type?: string) => byRule(keeper?.find(idToken, type) ?? { status: 'Invalid' })
+  // Without a list every account is as good as any; who may give commands here decides.
+  const knownDriver = (driver: string) => {
+    const answer = keeper === undefined ? ({ status: 'Accepted', driver } as const) : keeper.findDriver(driver)
+    // A rule that lets strangers charge gives nobody's name to them.
+    return answer.status === 'Accepted' ? byRule(answer) : answer
   }
   const placesOf = (stationId: string) => placesTold(link, stationId)
   const places = new Places({ store, clock, elapsedMs: () => scheduler.now(), known, placesOf })
   const desk = new ReservationDesk({ store, clock, log, scheduler, places, link })
-  const hasDriver = (driver: string) => keeper === undefined || keeper.hasDriver(driver)
-  const remote = new Remote({ places, link, known, hasDriver, running: parts.running ?? new JournalSessions(store) })
+  const remote = new Remote({ places, link, known, knownDriver, running: parts.running ?? new JournalSessions(store) })
   const lists =
     config?.tokensFile === undefined || keeper === undefined
       ? undefined

@@ -47,8 +47,8 @@ test('SPEC-141: what the list says of each token', (t) => {
   t.is(keeper.find('CARDONLY', 'iso14443').status, 'Accepted')
   t.is(keeper.find('CARDONLY', 'KeyCode').status, 'Invalid', 'typed, not shown')
   t.deepEqual(
-    ['anna', 'company', 'otto', 'paul', 'eve'].map((driver) => keeper.hasDriver(driver)),
-    [true, true, false, false, false],
+    ['anna', 'company', 'otto', 'paul', 'eve'].map((driver) => keeper.findDriver(driver).status),
+    ['Accepted', 'Accepted', 'Invalid', 'Invalid', 'Invalid'],
   )
   clock.nowMs = Date.parse('2030-06-01T00:00:00Z')
   t.is(keeper.find('LATER').status, 'Expired')

@@ -81,13 +81,24 @@ export class ListKeeper {
 
   /** What the list says of a token; for one that is not on it, `Invalid`. */
   find(idToken: string, type?: string): ListAnswer {
-    const unknown: ListAnswer = { status: 'Invalid' }
-    if (this.#inForce === undefined || idToken.trim() === '') return unknown
-    const { drivers, groups, hasher } = this.#inForce
+    if (this.#inForce === undefined || idToken.trim() === '') return { status: 'Invalid' }
+    const { drivers, hasher } = this.#inForce
     const entry = drivers.get(hasher.hash(idToken))
-    if (entry === undefined || isOtherType(entry.type, type)) return unknown
+    return entry === undefined || isOtherType(entry.type, type) ? { status: 'Invalid' } : this.#judge(entry)
+  }
+
+  /** What the list says of an account: it may charge if one of its tokens may. */
+  findDriver(driver: string): ListAnswer {
+    for (const entry of this.#inForce?.drivers.values() ?? []) {
+      const answer = this.#judge(entry)
+      if (answer.status === 'Accepted' && answer.driver === driver) return answer
+    }
+    return { status: 'Invalid' }
+  }
+
+  #judge(entry: ListedDriver): ListAnswer {
     if (entry.blocked === true) return { status: 'Blocked' }
-    const group = entry.group === undefined ? undefined : groups.get(entry.group.toLowerCase())
+    const group = entry.group === undefined ? undefined : this.#inForce?.groups.get(entry.group.toLowerCase())
     const until = Math.min(entry.until ?? Number.POSITIVE_INFINITY, group?.until ?? Number.POSITIVE_INFINITY)
     if (until <= this.#parts.clock.now()) return { status: 'Expired' }
     const driver = entry.driver ?? group?.driver
@@ -97,20 +108,6 @@ export class ListKeeper {
       ...(group === undefined ? {} : { groupIdToken: group.id, group: group.id }),
       ...(driver === undefined ? {} : { driver }),
     }
-  }
-
-  /** Whether the list knows an account, under a token that counts now, or as a group's. */
-  hasDriver(driver: string): boolean {
-    const { list } = this.#inForce ?? {}
-    if (list === undefined) return false
-    const now = this.#parts.clock.now()
-    const isNow = ({ until }: { until?: number }) => until === undefined || until > now
-    const groups = new Map(list.groups.map((one) => [one.id.toLowerCase(), one]))
-    return list.drivers.some((one) => {
-      const group = one.group === undefined ? undefined : groups.get(one.group.toLowerCase())
-      if (one.blocked === true || !isNow(one) || (group !== undefined && !isNow(group))) return false
-      return (one.driver ?? group?.driver) === driver
-    })
   }
 
   // Gives the list that the file holds, if it is to come into force; it is on the disk before it does.

@@ -84,6 +84,11 @@ export class Places implements Authorizer {
     return sameToken(kept.idToken, idToken) || isHolder(kept, this.#parts.known(idToken, type))
   }
 
+  /** Whether somebody is whom a reservation is kept for. */
+  isHolder(kept: Permit, who: Pick<ListAnswer, 'driver' | 'group'>): boolean {
+    return isHolder(kept, who)
+  }
+
   /** The reservation that keeps others away from a place; for a whole station any of it. */
   reservationAt({ stationId, connectorId }: ChargingPlace): Permit | undefined {
     return findReservation(this.#permits.open(this.#nowMs, stationId), connectorId)

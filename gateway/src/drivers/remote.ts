@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { WattError } from '@wattline/protocol'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
+import type { ListAnswer } from './list-keeper.ts'
 import type { KnownDrivers, Places, TakenCode } from './places.ts'
 import { tellPlace } from './places.ts'
 import type { RunningSession, RunningSessions } from './running-sessions.ts'
@@ -11,8 +12,8 @@ export interface RemoteParts {
   readonly link: StationLink
   readonly running: RunningSessions
   readonly known: KnownDrivers
-  /** Whether an account is known; and where no list is configured, every one is. */
-  readonly hasDriver: (driver: string) => boolean
+  /** Whether an account may charge now, and with which group. */
+  readonly knownDriver: (driver: string) => ListAnswer
 }
 
 /** In whose name a session is begun. */
@@ -79,7 +80,7 @@ export class Remote {
 
   // The station is sent what it will present again when it begins.
   #tokenFor(place: ChargingPlace, by: StartedBy): StationToken {
-    const { places, known, hasDriver } = this.#parts
+    const { places, known, knownDriver } = this.#parts
     if ('code' in by) {
       const taken = places.takeCode(place, by.code)
       if (!taken.ok) throw new WattError('driver/refused', `${tellPlace(place)}: ${codeProblems[taken.why]}`)
@@ -87,10 +88,16 @@ export class Remote {
     }
     const kept = places.reservationAt(place)
     if ('driver' in by) {
-      if (!hasDriver(by.driver)) throw new WattError('driver/refused', `no driver '${by.driver}' may charge now`)
-      if (kept !== undefined && kept.driver !== by.driver) throw reserved(place)
+      const { driver } = by
+      const answer = knownDriver(driver)
+      if (answer.status === 'Invalid') throw new WattError('driver/refused', `no driver '${driver}' may charge now`)
+      if (answer.status !== 'Accepted') {
+        throw new WattError('driver/refused', `'${driver}' may not charge: ${tokenProblems[answer.status]}`)
+      }
+      if (kept !== undefined && !places.isHolder(kept, answer)) throw reserved(place)
       if (kept !== undefined) return { idToken: kept.idToken, type: 'Central' }
-      const { idToken, number } = places.permitStart(place, { driver: by.driver })
+      const group = answer.group === undefined ? {} : { group: answer.group }
+      const { idToken, number } = places.permitStart(place, { driver, ...group })
       return { idToken, type: 'Central', permit: number }
     }
     const { status } = known(by.token, by.type)

@@ -55,9 +55,9 @@ export class JournalSessions implements RunningSessions {
       .sql(
         `SELECT number, station, version, action, content_hash, frame FROM ocpp_frames
          WHERE action IN ('StartTransaction', 'StopTransaction', 'TransactionEvent') AND outcome <> 'quarantined'
-           AND (?1 IS NULL OR station = ?1) ORDER BY number DESC LIMIT ?2`,
+           AND (? IS NULL OR station = ?) ORDER BY number DESC LIMIT ?`,
       )
-      .all(stationId ?? null, mostFrames)
+      .all(stationId ?? null, stationId ?? null, mostFrames)
     const frames = decodeWith(rowShape, rows, `${this.#store.path}: ocpp_frames`, 'storage/corrupt').toReversed()
     const first = new Map<string, number>()
     const running = new Map<string, RunningSession>()
