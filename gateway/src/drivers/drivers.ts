@@ -4,6 +4,7 @@ import { type Scheduler, systemScheduler } from '../modbus/scheduler.ts'
 import { fieldsOf } from '../ocpp/json-place.ts'
 import type { Authorizer, OcppPayload } from '../ocpp/transaction-sink.ts'
 import type { Store } from '../store/database.ts'
+import type { Permit } from '../store/permits.ts'
 import type { DriverCommand } from './driver-commands.ts'
 import { type DriversConfig, driversDefaults } from './drivers-config.ts'
 import { type ListAnswer, ListKeeper } from './list-keeper.ts'
@@ -60,7 +61,8 @@ export function openDrivers(parts: DriversParts): Drivers {
     return answer.status === 'Accepted' ? byRule(answer) : answer
   }
   const placesOf = (stationId: string) => placesTold(link, stationId)
-  const places = new Places({ store, clock, elapsedMs: () => scheduler.now(), known, placesOf })
+  const onUsed = ({ number, stationId: station }: Permit) => log.info('reservation.used', { number, station })
+  const places = new Places({ store, clock, elapsedMs: () => scheduler.now(), known, placesOf, onUsed })
   const desk = new ReservationDesk({ store, clock, log, scheduler, places, link })
   const remote = new Remote({ places, link, known, knownDriver, running: parts.running ?? new JournalSessions(store) })
   const lists =

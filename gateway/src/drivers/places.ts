@@ -26,6 +26,8 @@ export interface PlacesParts {
   readonly known: KnownDrivers
   /** The connectors or EVSEs of a station, as far as it has told them. */
   readonly placesOf: (stationId: string) => readonly number[]
+  /** Its holder has begun. Called before that is on the disk. */
+  readonly onUsed: (reservation: Permit) => void
 }
 
 /** Whom a place is kept for: a driver's account, a group of the list, the holder of codes; or several of these. */
@@ -182,7 +184,10 @@ export class Places implements Authorizer {
   }
 
   #use(permits: readonly [Permit, ...Permit[]], start: string): Authorisation {
-    for (const { number } of permits) this.#permits.end(number, 'used', start)
+    for (const permit of permits) {
+      this.#permits.end(permit.number, 'used', start)
+      if (permit.kind === 'reservation') this.#parts.onUsed(permit)
+    }
     return toAccepted(permits[0])
   }
 
