@@ -3,16 +3,17 @@ import type { Log } from '../log.ts'
 import { type Scheduler, systemScheduler } from '../modbus/scheduler.ts'
 import { fieldsOf } from '../ocpp/json-place.ts'
 import type { Authorizer, OcppPayload } from '../ocpp/transaction-sink.ts'
+import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
-import type { Permit } from '../store/permits.ts'
+import { type Permit, PermitStore } from '../store/permits.ts'
 import type { DriverCommand } from './driver-commands.ts'
 import { type DriversConfig, driversDefaults } from './drivers-config.ts'
 import { type ListAnswer, ListKeeper } from './list-keeper.ts'
 import { LocalLists } from './local-list.ts'
 import { applyOfflineRule } from './offline-rule.ts'
-import { Places, tellPlace } from './places.ts'
+import { type HolderTerms, Places, tellPlace } from './places.ts'
 import { Remote } from './remote.ts'
-import { ReservationDesk } from './reservation-desk.ts'
+import { ReservationDesk, type Reserved } from './reservation-desk.ts'
 import { JournalSessions, type RunningSessions } from './running-sessions.ts'
 import { makeSecret } from './secrets.ts'
 import { placesTold, type StationLink } from './station-link.ts'
@@ -30,23 +31,36 @@ export interface DriversParts {
   readonly scheduler?: Scheduler
 }
 
+/** For whoever starts or reserves on another's behalf: an operator's CSMS, a page for drivers. */
+export interface Reserving {
+  /** Whether a place, or anything at a station (0), is kept for somebody. */
+  isReserved(place: ChargingPlace): boolean
+  /** Whether it is kept for whoever presents this token. */
+  isReservedFor(place: ChargingPlace, idToken: string, type?: string): boolean
+  /** Keeps a place; throws `place/reserved` where it is taken, by the gateway's or by the station's word. */
+  reserve(place: ChargingPlace, holder: HolderTerms, expiresAtMs: number): Promise<Reserved>
+  cancel(reservation: number): Promise<Permit>
+}
+
 /** Who may charge where: the list, reservations, remote start and stop. */
 export interface Drivers {
   readonly authorizer: Authorizer
-  /** For whoever starts sessions by other ways: whether a place is kept, for whom, and to keep one. */
-  readonly places: Places
-  readonly desk: ReservationDesk
+  readonly reserving: Reserving
   readonly remote: Remote
+  readonly places: Places
   /** Throws where a request to a station would begin a session at a place that is kept for somebody else. */
   checkCall(stationId: string, action: string, payload: OcppPayload): void
   /** A station has connected or booted. */
   stationIsBack(stationId: string): void
   run(command: DriverCommand): Promise<unknown>
+  /** Forgets what was over by this time. */
+  prune(beforeMs: number): void
   stop(): void
 }
 
 /** A list that was copied into place is in force after this long at the latest. */
 const lookEveryMs = 5_000
+const pruneChunk = 1_000
 
 export function openDrivers(parts: DriversParts): Drivers {
   const { config, store, clock, log, link, isOnline, scheduler = systemScheduler } = parts
@@ -83,14 +97,20 @@ export function openDrivers(parts: DriversParts): Drivers {
   let stopLooking = keeper === undefined ? () => {} : scheduler.after(lookEveryMs, look)
   return {
     authorizer: places,
+    reserving: {
+      isReserved: (place) => places.isReserved(place),
+      isReservedFor: (place, idToken, type) => places.isReservedFor(place, idToken, type),
+      reserve: (place, holder, expiresAtMs) => desk.reserve(place, holder, expiresAtMs),
+      cancel: (reservation) => desk.cancel(reservation),
+    },
     places,
-    desk,
     remote,
     checkCall: (stationId, action, payload) => checkCall(places, stationId, action, payload),
     stationIsBack: (stationId) => {
       desk.stationIsBack(stationId)
       lists?.due(stationId)
     },
+    prune: (beforeMs) => void new PermitStore(store).prune(beforeMs, pruneChunk),
     run: (command) => runCommand(command, { places, desk, remote, config, clock }),
     stop: () => {
       stopLooking()

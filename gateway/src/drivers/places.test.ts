@@ -155,13 +155,15 @@ const ways: readonly (readonly [name: string, attempt: (one: Case) => Promise<st
   ['by another reservation of others', (one) => told(sendReserve(one)), 'place/reserved'],
   [
     'by another reservation of ours',
-    ({ rig }) => told(rig.now.drivers.desk.reserve(place, { driver: 'bob' }, rig.clock.nowMs + minute)),
+    ({ rig }) => told(rig.now.drivers.reserving.reserve(place, { driver: 'bob' }, rig.clock.nowMs + minute)),
     'place/reserved',
   ],
   [
     'by a reservation of the whole station',
     ({ rig }) =>
-      told(rig.now.drivers.desk.reserve({ ...place, connectorId: 0 }, { driver: 'bob' }, rig.clock.nowMs + minute)),
+      told(
+        rig.now.drivers.reserving.reserve({ ...place, connectorId: 0 }, { driver: 'bob' }, rig.clock.nowMs + minute),
+      ),
     'place/reserved',
   ],
   [
@@ -178,7 +180,7 @@ async function reserveForAnna(t: ExecutionContext, version: string): Promise<Cas
   const rig = await startDrivers(t.teardown)
   const station = await rig.station(version)
   const until = rig.clock.nowMs + 60 * minute
-  const { permit } = await rig.now.drivers.desk.reserve(place, { driver: 'anna', code: codeKey() }, until)
+  const { permit } = await rig.now.drivers.reserving.reserve(place, { driver: 'anna', code: codeKey() }, until)
   return { rig, station, permit, version }
 }
 
@@ -314,15 +316,15 @@ test('a reservation ends by its time, or when it is cancelled; then the place is
   t.is((await begin(one, 'BOB12345')).status, 'Blocked')
   rig.clock.nowMs += 1
   t.is((await begin(one, 'BOB12345')).status, 'Accepted')
-  const { desk } = rig.now.drivers
-  const { permit } = await desk.reserve(place, { group: 'family' }, rig.clock.nowMs + minute)
+  const { reserving } = rig.now.drivers
+  const { permit } = await reserving.reserve(place, { group: 'family' }, rig.clock.nowMs + minute)
   t.is((await begin(one, 'BOB12345')).status, 'Blocked')
-  await desk.cancel(permit.number)
+  await reserving.cancel(permit.number)
   t.deepEqual(station.asked.at(-1), { action: 'CancelReservation', payload: { reservationId: permit.number } })
   t.is((await begin(one, 'BOB12345')).status, 'Accepted')
-  await t.throwsAsync(desk.cancel(permit.number), { message: /no reservation/ })
-  await t.throwsAsync(desk.reserve(place, {}, rig.clock.nowMs + minute), { message: /needs a driver/ })
-  await t.throwsAsync(desk.reserve(place, { driver: 'anna' }, rig.clock.nowMs), { message: /over already/ })
+  await t.throwsAsync(reserving.cancel(permit.number), { message: /no reservation/ })
+  await t.throwsAsync(reserving.reserve(place, {}, rig.clock.nowMs + minute), { message: /needs a driver/ })
+  await t.throwsAsync(reserving.reserve(place, { driver: 'anna' }, rig.clock.nowMs), { message: /over already/ })
 })
 
 test('at a station with two places one is kept, and others go to the other', async (t) => {
@@ -335,7 +337,7 @@ test('at a station with two places one is kept, and others go to the other', asy
   t.is((await begin(one, 'BOB12345', 1)).status, 'Blocked')
   t.is((await begin(one, 'BOB12345', 2)).status, 'Accepted')
   const until = rig.clock.nowMs + minute
-  await rig.now.drivers.desk.reserve({ stationId: 'CP1', connectorId: 2 }, { group: 'STAFF' }, until)
+  await rig.now.drivers.reserving.reserve({ stationId: 'CP1', connectorId: 2 }, { group: 'STAFF' }, until)
   t.is((await askAbout(one, 'BOB12345')).status, 'Blocked')
   t.is((await askAbout(one, 'WORKER')).status, 'Accepted')
   t.is((await begin(one, 'WORKER', 1)).status, 'Blocked')
@@ -347,8 +349,55 @@ test('with nobody asked upstream, anyone may charge where the site says so; but 
   const one = { version: 'ocpp1.6', station: await rig.station() }
   rig.now.isOnline = false
   t.is((await begin(one, 'STRANGER')).status, 'Accepted')
-  await rig.now.drivers.desk.reserve(place, { driver: 'anna' }, rig.clock.nowMs + minute)
+  await rig.now.drivers.reserving.reserve(place, { driver: 'anna' }, rig.clock.nowMs + minute)
   t.is((await begin(one, 'STRANGER')).status, 'Blocked')
   t.is((await askAbout(one, 'STRANGER')).status, 'Blocked')
   t.is((await begin(one, '04AA11BB')).status, 'Accepted')
+})
+
+test('OCPP 2.x: a card that comes after the plug, in a message that names no place, is judged for the place of its transaction', async (t) => {
+  const { rig, station, permit } = await reserveForAnna(t, 'ocpp2.0.1')
+  for (const id of [1, 2]) {
+    const status = { evseId: id, connectorId: 1, timestamp: time, connectorStatus: 'Available' }
+    await station.ask('StatusNotification', status)
+  }
+  const event = { timestamp: time, seqNo: 0, transactionInfo: { transactionId: 'tx-plug' } }
+  const plugged = { ...event, eventType: 'Started', triggerReason: 'CablePluggedIn', evse: { id: 1, connectorId: 1 } }
+  await station.ask('TransactionEvent', plugged)
+  const shown = async (idToken: string, triggerReason = 'Authorized', eventType = 'Updated') => {
+    const payload = { ...event, eventType, triggerReason, seqNo: 1, idToken: { idToken, type: 'ISO14443' } }
+    return ((await station.ask('TransactionEvent', payload))['idTokenInfo'] as Info).status
+  }
+  t.is(await shown('BOB12345'), 'Blocked')
+  t.is(await shown('BOB12345', 'RemoteStart'), 'Blocked')
+  t.true(rig.now.drivers.places.isReserved(place))
+  t.is(await shown(codeOf(permit, rig.clock)), 'Accepted')
+  t.false(rig.now.drivers.places.isReserved(place))
+  t.is(await shown('BOB12345', 'StopAuthorized', 'Ended'), 'Accepted', 'a known card that ends something')
+})
+
+test('a place kept for the token of an operator upstream opens to that token alone, once', async (t) => {
+  const rig = await startDrivers(t.teardown)
+  const one = { version: 'ocpp1.6', station: await rig.station() }
+  const holder = { idToken: 'ROAMING-7', groupToken: 'FLEET' }
+  await rig.now.drivers.reserving.reserve(place, holder, rig.clock.nowMs + minute)
+  t.like(one.station.asked.at(-1)?.payload, { idTag: 'ROAMING-7', parentIdTag: 'FLEET' })
+  t.is((await begin(one, '04AA11BB')).status, 'Blocked')
+  t.is((await begin(one, 'roaming-7')).status, 'Accepted')
+  t.is((await begin(one, 'ROAMING-7')).status, 'Invalid')
+})
+
+test('what was over long ago is forgotten, codes and all; what counts stays', async (t) => {
+  const { rig, station, permit } = await reserveForAnna(t, 'ocpp1.6')
+  await begin({ version: 'ocpp1.6', station }, codeOf(permit, rig.clock))
+  await rig.now.drivers.reserving.reserve(place, { driver: 'bob' }, rig.clock.nowMs + 90 * minute)
+  const count = (table: string) => rig.now.store.sql(`SELECT count(*) FROM ${table}`).pluck().get()
+  rig.now.drivers.prune(permit.expiresAtMs)
+  t.is(count('permits'), 2, 'not over yet')
+  await station.ask('BootNotification', { chargePointVendor: 'A', chargePointModel: 'B' })
+  await rig.now.scheduler.advance(2_000)
+  await rig.log.line('reservation.told')
+  rig.now.drivers.prune(permit.expiresAtMs + 1)
+  t.deepEqual([count('permits'), count('spent_codes')], [1, 0])
+  t.true(rig.now.drivers.places.isReserved(place))
 })

@@ -11,7 +11,7 @@ import {
 import type { Authorisation, Authorizer, PresentedToken } from '../ocpp/transaction-sink.ts'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
-import { type CodeWay, type Permit, PermitStore } from '../store/permits.ts'
+import { type CodeWay, type NewPermit, type Permit, PermitStore } from '../store/permits.ts'
 import { CodeTries } from './code-tries.ts'
 import type { ListAnswer } from './list-keeper.ts'
 
@@ -35,6 +35,9 @@ export interface HolderTerms {
   readonly driver?: string
   readonly group?: string
   readonly code?: OneTimeCodeKey
+  /** The token of a holder that the list need not know, and of the holder's group: as an operator upstream has given them. */
+  readonly idToken?: string
+  readonly groupToken?: string
 }
 
 /** What became of a code that was told to us. */
@@ -105,8 +108,8 @@ export class Places implements Authorizer {
   reserve(place: ChargingPlace, holder: HolderTerms, expiresAtMs: number): Permit {
     const { stationId, connectorId } = place
     if (expiresAtMs <= this.#nowMs) throw new WattError('message/invalid', 'the reservation would be over already')
-    if (holder.driver === undefined && holder.group === undefined && holder.code === undefined) {
-      throw new WattError('message/invalid', 'a reservation needs a driver, a group or a code')
+    if ([holder.driver, holder.group, holder.code, holder.idToken].every((one) => one === undefined)) {
+      throw new WattError('message/invalid', 'a reservation needs a driver, a group, a token or a code')
     }
     // Checks its secret before anything rests on it.
     if (holder.code !== undefined) makeOneTimeCode(holder.code, 0)
@@ -140,8 +143,8 @@ export class Places implements Authorizer {
     return this.#parts.clock.now()
   }
 
-  #add(permit: Omit<Permit, 'number' | 'state' | 'atStation' | 'idToken' | 'groupToken'>): Permit {
-    const complete = { ...permit, idToken: makeToken(), groupToken: makeToken() }
+  #add(permit: Omit<NewPermit, 'idToken' | 'groupToken'> & Pick<HolderTerms, 'idToken' | 'groupToken'>): Permit {
+    const complete = { ...permit, idToken: permit.idToken ?? makeToken(), groupToken: permit.groupToken ?? makeToken() }
     return { ...complete, number: this.#permits.add(complete), state: 'open', atStation: false }
   }
 

@@ -15,7 +15,7 @@ for (const version of ['ocpp1.6', 'ocpp2.0.1', 'ocpp2.1'] as const) {
     const rig = await startDrivers(t.teardown)
     const station = await rig.station(version)
     const until = rig.clock.nowMs + 60 * minute
-    const { permit, station: kept } = await rig.now.drivers.desk.reserve(place, { driver: 'anna' }, until)
+    const { permit, station: kept } = await rig.now.drivers.reserving.reserve(place, { driver: 'anna' }, until)
     t.is(kept, 'keeps-it')
     const time = new Date(until).toISOString()
     const { idToken, groupToken, number } = permit
@@ -46,7 +46,7 @@ for (const version of ['ocpp1.6', 'ocpp2.0.1', 'ocpp2.1'] as const) {
 
     back.raw.socket.terminate()
     await rig.log.line('ocpp.station.disconnected', 2)
-    await rig.now.drivers.desk.cancel(number)
+    await rig.now.drivers.reserving.cancel(number)
     const later = await rig.station(version)
     await later.ask('Heartbeat', {})
     await rig.now.scheduler.advance(2_000)
@@ -61,8 +61,8 @@ for (const version of ['ocpp1.6', 'ocpp2.0.1', 'ocpp2.1'] as const) {
 
 test('what a station says to a reservation: kept by both, by the gateway alone, or not at all', async (t) => {
   const rig = await startDrivers(t.teardown)
-  const { desk, places } = rig.now.drivers
-  const reserve = () => desk.reserve(place, { driver: 'anna' }, rig.clock.nowMs + minute)
+  const { reserving, places } = rig.now.drivers
+  const reserve = () => reserving.reserve(place, { driver: 'anna' }, rig.clock.nowMs + minute)
   const station = await rig.station()
   for (const status of ['Occupied', 'Faulted', 'Unavailable']) {
     station.answers = { ReserveNow: { status } }
@@ -73,7 +73,7 @@ test('what a station says to a reservation: kept by both, by the gateway alone, 
   const alone = await reserve()
   t.is(alone.station, 'cannot')
   t.true(places.isReserved(place))
-  await desk.cancel(alone.permit.number)
+  await reserving.cancel(alone.permit.number)
   t.is(station.asked.at(-1)?.action, 'ReserveNow', 'nothing is taken back that was never there')
   station.raw.socket.terminate()
   await rig.log.line('ocpp.station.disconnected')
@@ -83,8 +83,8 @@ test('what a station says to a reservation: kept by both, by the gateway alone, 
 
 test('a station that does not answer is told again while it is there', async (t) => {
   const rig = await startDrivers(t.teardown)
-  const { desk } = rig.now.drivers
-  await desk.reserve(place, { driver: 'anna' }, rig.clock.nowMs + 60 * minute)
+  const { reserving } = rig.now.drivers
+  await reserving.reserve(place, { driver: 'anna' }, rig.clock.nowMs + 60 * minute)
   const station = await rig.station()
   const isSilent = (data: Buffer) => void data
   station.raw.socket.removeAllListeners('message').on('message', isSilent)
@@ -101,7 +101,7 @@ test('SPEC-142: nothing of a secret, a token or a code is logged', async (t) => 
   const rig = await startDrivers(t.teardown)
   const station = await rig.station()
   const code = { secret: makeSecret(), validitySeconds: 30, length: 8 }
-  const { permit } = await rig.now.drivers.desk.reserve(place, { code }, rig.clock.nowMs + minute)
+  const { permit } = await rig.now.drivers.reserving.reserve(place, { code }, rig.clock.nowMs + minute)
   const now = codeOf(permit, rig.clock)
   await rig.now.drivers.remote.start(place, { code: now })
   await station.ask('Authorize', { idTag: 'BOB12345' })

@@ -50,6 +50,11 @@ export class JournalSessions implements RunningSessions {
     return this.#list().findLast((one) => one.transactionId === transactionId)
   }
 
+  /** By the transaction's id at one station. */
+  of(stationId: string, transactionId: string): RunningSession | undefined {
+    return this.#list(stationId).findLast((one) => one.transactionId === transactionId)
+  }
+
   #list(stationId?: string): readonly RunningSession[] {
     const rows = this.#store
       .sql(

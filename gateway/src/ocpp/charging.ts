@@ -55,7 +55,10 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   )
   const journal = new OcppJournal(store)
   return {
-    prune: (beforeMs) => void journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk }),
+    prune: (beforeMs) => {
+      journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      drivers.prune(beforeMs)
+    },
     stop: async () => {
       drivers.stop()
       await control?.close()

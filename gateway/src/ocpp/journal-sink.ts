@@ -1,7 +1,11 @@
+import { JournalSessions } from '../drivers/running-sessions.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { fieldsOf } from './json-place.ts'
 import type { Authorizer, EventAnswer, StartAnswer, TransactionMessage, TransactionSink } from './transaction-sink.ts'
+
+/** OCPP 2.x TriggerReasonEnumType. */
+const endingReasons: readonly string[] = ['StopAuthorized', 'Deauthorized', 'RemoteStop']
 
 /**
  * Answers transaction messages from the journal alone: everything is kept, a start that comes again gets the
@@ -10,10 +14,12 @@ import type { Authorizer, EventAnswer, StartAnswer, TransactionMessage, Transact
 export class JournalSink implements TransactionSink {
   readonly #journal: OcppJournal
   readonly #authorizer: Authorizer
+  readonly #sessions: JournalSessions
 
   constructor(store: Store, authorizer: Authorizer) {
     this.#journal = new OcppJournal(store)
     this.#authorizer = authorizer
+    this.#sessions = new JournalSessions(store)
   }
 
   start({ stationId, payload, contentHash, frame }: TransactionMessage): StartAnswer {
@@ -42,12 +48,11 @@ export class JournalSink implements TransactionSink {
     const { idToken, type } = fieldsOf(payload['idToken']) ?? {}
     if (typeof idToken !== 'string') return {}
     const presented = { stationId, idToken, type: String(type) }
-    const { id: evseId } = fieldsOf(payload['evse']) ?? {}
-    // A card that ends a session, or is told once more, begins none.
-    const begins = payload['eventType'] === 'Started' || payload['triggerReason'] === 'Authorized'
-    if (!begins || typeof evseId !== 'number') return { verdict: this.#authorizer.authorize(presented) }
-    const { transactionId } = fieldsOf(payload['transactionInfo']) ?? {}
-    const attempt = String(transactionId)
-    return { verdict: this.#authorizer.authorize({ ...presented, connectorId: evseId, attempt }) }
+    // A card that ends a session begins none. Later messages of a transaction may leave out where it is.
+    const ends = payload['eventType'] === 'Ended' || endingReasons.includes(String(payload['triggerReason']))
+    const attempt = String(fieldsOf(payload['transactionInfo'])?.['transactionId'])
+    const connectorId = fieldsOf(payload['evse'])?.['id'] ?? this.#sessions.of(stationId, attempt)?.place.connectorId
+    if (ends || typeof connectorId !== 'number') return { verdict: this.#authorizer.authorize(presented) }
+    return { verdict: this.#authorizer.authorize({ ...presented, connectorId, attempt }) }
   }
 }

@@ -124,6 +124,15 @@ export class PermitStore {
     return new Map(decoded.map(({ slot, way }) => [slot, way]))
   }
 
+  /** Forgets what was over by a moment: after that no station sends a start of it again. At most `chunk` at once. */
+  prune(beforeMs: number, chunk: number): number {
+    const over = 'SELECT number FROM permits WHERE expires_at < ? AND at_station = 0 ORDER BY number LIMIT ?'
+    return this.#store.write(() => {
+      this.#store.sql(`DELETE FROM spent_codes WHERE permit IN (${over})`).run(beforeMs, chunk)
+      return this.#store.sql(`DELETE FROM permits WHERE number IN (${over})`).run(beforeMs, chunk).changes
+    })
+  }
+
   #select(where: string, ...values: (string | number)[]): readonly Permit[] {
     const rows = this.#store.sql(`SELECT * FROM permits WHERE ${where} ORDER BY number`).all(...values)
     return decodeWith(rowShape, rows, `${this.#store.path}: permits`, 'storage/corrupt').map(toPermit)
