@@ -12,6 +12,7 @@ import { type ListAnswer, ListKeeper } from './list-keeper.ts'
 import { LocalLists } from './local-list.ts'
 import { applyOfflineRule } from './offline-rule.ts'
 import { type HolderTerms, Places, tellPlace } from './places.ts'
+import { RefusedStarts } from './refused-starts.ts'
 import { Remote } from './remote.ts'
 import { ReservationDesk, type Reserved } from './reservation-desk.ts'
 import { JournalSessions, type RunningSessions } from './running-sessions.ts'
@@ -76,9 +77,19 @@ export function openDrivers(parts: DriversParts): Drivers {
   }
   const placesOf = (stationId: string) => placesTold(link, stationId)
   const onUsed = ({ number, stationId: station }: Permit) => log.info('reservation.used', { number, station })
-  const places = new Places({ store, clock, elapsedMs: () => scheduler.now(), known, placesOf, onUsed })
+  const journal = new JournalSessions(store)
+  const refused = new RefusedStarts({ store, log, scheduler, link, running: journal })
+  const places = new Places({
+    store,
+    clock,
+    elapsedMs: () => scheduler.now(),
+    known,
+    placesOf,
+    onUsed,
+    onStart: (presented, isAccepted) => refused.judged(presented, isAccepted),
+  })
   const desk = new ReservationDesk({ store, clock, log, scheduler, places, link })
-  const remote = new Remote({ places, link, known, knownDriver, running: parts.running ?? new JournalSessions(store) })
+  const remote = new Remote({ places, link, known, knownDriver, running: parts.running ?? journal })
   const lists =
     config?.tokensFile === undefined || keeper === undefined
       ? undefined
@@ -114,6 +125,7 @@ export function openDrivers(parts: DriversParts): Drivers {
     run: (command) => runCommand(command, { places, desk, remote, config, clock }),
     stop: () => {
       stopLooking()
+      refused.stop()
       desk.stop()
       lists?.stop()
     },

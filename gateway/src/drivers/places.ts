@@ -28,6 +28,8 @@ export interface PlacesParts {
   readonly placesOf: (stationId: string) => readonly number[]
   /** Its holder has begun. Called before that is on the disk. */
   readonly onUsed: (reservation: Permit) => void
+  /** A start was judged. */
+  readonly onStart: (presented: PresentedToken, isAccepted: boolean) => void
 }
 
 /** Whom a place is kept for: a driver's account, a group of the list, the holder of codes; or several of these. */
@@ -72,9 +74,11 @@ export class Places implements Authorizer {
   authorize(presented: PresentedToken): Authorisation {
     const { stationId, connectorId } = presented
     const open = this.#permits.open(this.#nowMs, stationId)
-    return this.#parts.store.write(() =>
+    const verdict = this.#parts.store.write(() =>
       connectorId === undefined ? this.#judgeAsked(presented, open) : this.#judgeStart(presented, connectorId, open),
     )
+    if (connectorId !== undefined) this.#parts.onStart(presented, verdict.status === 'Accepted')
+    return verdict
   }
 
   /** Whether a place, or the whole of a station (0), is kept for somebody. */

@@ -114,3 +114,35 @@ test('a session of OCPP 2.x is stopped by its place or its id, also where later 
   await station.ask('TransactionEvent', event('Ended', 'tx-1'))
   await t.throwsAsync(remote.stop('tx-1'), { message: /no session/ })
 })
+
+test('Q21: a station that charges on after a refusal is told to stop; one that obeys, or whose driver is let in after all, is not', async (t) => {
+  const rig = await startDrivers(t.teardown)
+  const station = await rig.station()
+  const begin = async (meterStart: number, idTag = 'STRANGER') => {
+    const payload = { connectorId: 1, idTag, meterStart, timestamp: time }
+    return Number((await station.ask('StartTransaction', payload))['transactionId'])
+  }
+  await stop16(station, await begin(1))
+  await begin(2, '04AA11BB')
+  await rig.now.scheduler.advance(10_000)
+  t.deepEqual(station.asked, [])
+  const refused = await begin(3)
+  await rig.now.scheduler.advance(9_999)
+  t.deepEqual(station.asked, [])
+  await rig.now.scheduler.advance(1)
+  await rig.log.line('session.refused.stopped')
+  t.deepEqual(station.asked, [{ action: 'RemoteStopTransaction', payload: { transactionId: refused } }])
+
+  const newer = await rig.station('ocpp2.0.1', {}, 'CP2')
+  const shown = (transactionId: string, idToken: string, type = 'Updated') =>
+    newer.ask('TransactionEvent', {
+      ...event(type, transactionId, { evse: { id: 1 }, idToken: { idToken, type: 'ISO14443' } }),
+      triggerReason: 'Authorized',
+    })
+  await shown('tx-1', 'STRANGER', 'Started')
+  await shown('tx-1', '04AA11BB')
+  await shown('tx-2', 'STRANGER', 'Started')
+  await rig.now.scheduler.advance(10_000)
+  await rig.log.line('session.refused.stopped', 2)
+  t.deepEqual(newer.asked, [{ action: 'RequestStopTransaction', payload: { transactionId: 'tx-2' } }])
+})

@@ -133,7 +133,8 @@ const codeProblems: Readonly<Record<Extract<TakenCode, { ok: false }>['why'], st
   'too-many': 'too many wrong codes; wait a minute',
 }
 
-function toStopRequest({ version, transactionId }: RunningSession): [action: string, payload: object] {
+/** The request that ends a session. */
+export function toStopRequest({ version, transactionId }: RunningSession): [action: string, payload: object] {
   return version === 'ocpp1.6'
     ? ['RemoteStopTransaction', { transactionId: Number(transactionId) }]
     : ['RequestStopTransaction', { transactionId }]
