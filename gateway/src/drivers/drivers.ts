@@ -64,17 +64,9 @@ const lookEveryMs = 5_000
 const pruneChunk = 1_000
 
 export function openDrivers(parts: DriversParts): Drivers {
-  const { config, store, clock, log, link, isOnline, scheduler = systemScheduler } = parts
+  const { config, store, clock, log, link, scheduler = systemScheduler } = parts
   const keeper = config && new ListKeeper({ ...config, store, clock, log })
-  const byRule = (answer: ListAnswer): ListAnswer =>
-    config === undefined || isOnline() ? answer : applyOfflineRule(answer, config)
-  const known = (idToken: string, type?: string) => byRule(keeper?.find(idToken, type) ?? { status: 'Invalid' })
-  // Without a list every account is as good as any; who may give commands here decides.
-  const knownDriver = (driver: string) => {
-    const answer = keeper === undefined ? ({ status: 'Accepted', driver } as const) : keeper.findDriver(driver)
-    // A rule that lets strangers charge gives nobody's name to them.
-    return answer.status === 'Accepted' ? byRule(answer) : answer
-  }
+  const { known, knownDriver } = rulesOf(parts, keeper)
   const placesOf = (stationId: string) => placesTold(link, stationId)
   const onUsed = ({ number, stationId: station }: Permit) => log.info('reservation.used', { number, station })
   const journal = new JournalSessions(store)
@@ -86,7 +78,14 @@ export function openDrivers(parts: DriversParts): Drivers {
     known,
     placesOf,
     onUsed,
-    onStart: (presented, isAccepted) => refused.judged(presented, isAccepted),
+    onStart: (presented, status) => {
+      const { stationId: station, connectorId: connector } = presented
+      if (status !== 'Accepted') {
+        const reserved = connector !== undefined && places.isReserved({ stationId: station, connectorId: connector })
+        log.info('driver.refused', { station, connector, status, reserved })
+      }
+      refused.judged(presented, status === 'Accepted')
+    },
   })
   const desk = new ReservationDesk({ store, clock, log, scheduler, places, link })
   const remote = new Remote({ places, link, known, knownDriver, running: parts.running ?? journal })
@@ -130,6 +129,20 @@ export function openDrivers(parts: DriversParts): Drivers {
       lists?.stop()
     },
   }
+}
+
+// What the list says, under the site's rule for while the ledger is out of reach.
+function rulesOf({ config, isOnline }: DriversParts, keeper: ListKeeper | undefined) {
+  const byRule = (answer: ListAnswer): ListAnswer =>
+    config === undefined || isOnline() ? answer : applyOfflineRule(answer, config)
+  const known = (idToken: string, type?: string) => byRule(keeper?.find(idToken, type) ?? { status: 'Invalid' })
+  // Without a list every account is as good as any; who may give commands here decides.
+  const knownDriver = (driver: string): ListAnswer => {
+    const answer = keeper === undefined ? ({ status: 'Accepted', driver } as const) : keeper.findDriver(driver)
+    // A rule that lets strangers charge gives nobody's name to them.
+    return answer.status === 'Accepted' ? byRule(answer) : answer
+  }
+  return { known, knownDriver }
 }
 
 function checkCall(places: Places, stationId: string, action: string, payload: OcppPayload): void {

@@ -401,3 +401,18 @@ test('what was over long ago is forgotten, codes and all; what counts stays', as
   t.deepEqual([count('permits'), count('spent_codes')], [1, 0])
   t.true(rig.now.drivers.places.isReserved(place))
 })
+
+test('a code that is shown in the last moment keeps the place for five minutes more, and only once', async (t) => {
+  const { rig, station, permit } = await reserveForAnna(t, 'ocpp1.6')
+  const one = { version: 'ocpp1.6', station }
+  rig.clock.nowMs = permit.expiresAtMs - 1
+  const code = codeOf(permit, rig.clock)
+  t.is((await askAbout(one, code)).status, 'Accepted')
+  rig.clock.nowMs += 4 * minute
+  t.is((await askAbout(one, code)).status, 'Accepted')
+  t.is((await begin(one, 'BOB12345')).status, 'Blocked')
+  t.like(await rig.log.line('driver.refused'), { station: 'CP1', connector: 1, status: 'Blocked', reserved: true })
+  rig.clock.nowMs += minute
+  t.is((await begin(one, code)).status, 'Invalid')
+  t.is((await begin(one, 'BOB12345')).status, 'Accepted')
+})

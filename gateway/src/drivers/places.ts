@@ -29,7 +29,7 @@ export interface PlacesParts {
   /** Its holder has begun. Called before that is on the disk. */
   readonly onUsed: (reservation: Permit) => void
   /** A start was judged. */
-  readonly onStart: (presented: PresentedToken, isAccepted: boolean) => void
+  readonly onStart: (presented: PresentedToken, status: Authorisation['status']) => void
 }
 
 /** Whom a place is kept for: a driver's account, a group of the list, the holder of codes; or several of these. */
@@ -47,7 +47,7 @@ export type TakenCode =
   | { readonly ok: true; readonly permit: Permit }
   | { readonly ok: false; readonly why: 'not-reserved' | 'wrong' | 'spent' | 'too-many' }
 
-/** Whoever has shown a code at the station still has to plug in. */
+/** Whoever has shown a code still has to plug in. Once for each code. */
 const graceMs = 300_000
 /** How long a station may take to begin what it was asked to begin. */
 const remoteStartMs = 600_000
@@ -77,7 +77,7 @@ export class Places implements Authorizer {
     const verdict = this.#parts.store.write(() =>
       connectorId === undefined ? this.#judgeAsked(presented, open) : this.#judgeStart(presented, connectorId, open),
     )
-    if (connectorId !== undefined) this.#parts.onStart(presented, verdict.status === 'Accepted')
+    if (connectorId !== undefined) this.#parts.onStart(presented, verdict.status)
     return verdict
   }
 
@@ -158,10 +158,7 @@ export class Places implements Authorizer {
     if (named !== undefined) return toAccepted(named)
     const reservations = open.filter(({ kind }) => kind === 'reservation')
     const opened = reservations.find((one) => this.#tryCode(one, idToken, 'station') === 'opens')
-    if (opened !== undefined) {
-      this.#permits.prolong(opened.number, this.#nowMs + graceMs)
-      return toAccepted(opened)
-    }
+    if (opened !== undefined) return toAccepted(opened)
     const answer = this.#parts.known(idToken, type)
     if (answer.status !== 'Accepted') return toAuthorisation(answer)
     const own = reservations.find((one) => isHolder(one, answer))
@@ -211,7 +208,9 @@ export class Places implements Authorizer {
       this.#tries.failed(permit.number, way)
       return 'wrong'
     }
-    return this.#permits.spend(permit.number, slot, way) ? 'opens' : 'spent'
+    if (!this.#permits.spend(permit.number, slot, way)) return 'spent'
+    this.#permits.prolong(permit.number, this.#nowMs + graceMs)
+    return 'opens'
   }
 }
 
