@@ -185,6 +185,8 @@ export class Gateway {
       clock,
       log,
       openSite: site && ((call) => new SmartCharging({ ...parts, site, call })),
+      drivers: config.drivers,
+      isOnline: () => this.health().reasons.every(({ code }) => code !== 'broker/unreachable'),
     })
   }
 
