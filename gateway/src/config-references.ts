@@ -35,6 +35,7 @@ export function checkReferences(input: unknown): readonly ReferenceProblem[] {
     ...repeated(addresses).map((at) => problem(`${addresses[at]} is given twice`, 'meters', at, 'unitId')),
     ...unknown(meters, 'bus', busIds),
     ...unknown(meters, 'behind', meterIds),
+    ...unknownOfStations(listOf(fieldOf(input, 'ocpp'), 'stations'), meterIds),
     ...rings(meters),
   ]
 }
@@ -49,6 +50,23 @@ function unknown(meters: readonly unknown[], key: 'bus' | 'behind', known: reado
     const name = textOf(meter, key)
     return name === undefined || known.includes(name) ? [] : [problem(`no ${kind} '${name}'`, 'meters', at, key)]
   })
+}
+
+// A charging point hangs on meters of this gateway, and nothing hangs on it: so it can be in no ring.
+function unknownOfStations(stations: readonly unknown[], known: readonly (string | undefined)[]) {
+  const places = stations.flatMap((station, at) => [
+    { place: station, path: ['ocpp', 'stations', at] },
+    ...listOf(station, 'connectors').map((place, connector) => ({
+      place,
+      path: ['ocpp', 'stations', at, 'connectors', connector],
+    })),
+  ])
+  return places.flatMap(({ place, path }) =>
+    (['behind', 'feederMeter'] as const).flatMap((key) => {
+      const name = textOf(place, key)
+      return name === undefined || known.includes(name) ? [] : [problemAt(`no meter '${name}'`, [...path, key])]
+    }),
+  )
 }
 
 function rings(meters: readonly unknown[]): readonly ReferenceProblem[] {
@@ -82,12 +100,17 @@ function listOf(value: unknown, key: string): readonly unknown[] {
 }
 
 function problem(message: string, list: 'buses' | 'meters', at: number, key: string): ReferenceProblem {
-  const item = (name: string | number): PathItem => ({
+  return problemAt(message, [list, at, key])
+}
+
+function problemAt(message: string, names: readonly (string | number)[]): ReferenceProblem {
+  const item = (key: string | number): PathItem => ({
     type: 'unknown',
     origin: 'value',
     input: undefined,
-    key: name,
+    key,
     value: undefined,
   })
-  return { message, path: [item(list), item(at), item(key)] }
+  const [first = '', ...rest] = names
+  return { message, path: [item(first), ...rest.map(item)] }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '@wattline/protocol'
 import { errorFields, type Log } from '../log.ts'
+import type { SessionSigner } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -22,6 +23,8 @@ export interface ChargingParts {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  /** Signs what the sessions here measure. */
+  readonly signer: SessionSigner
 }
 
 // Nobody is listed as a driver, so nobody is known: a card is refused until there is a list to find it in.

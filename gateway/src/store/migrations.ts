@@ -86,4 +86,20 @@ export const migrations: readonly string[] = [
   CREATE INDEX ocpp_frames_by_content ON ocpp_frames (content_hash, number) WHERE action <> 'MeterValues';
   CREATE INDEX ocpp_frames_in_quarantine ON ocpp_frames (number) WHERE outcome = 'quarantined';
   `,
+  `
+  -- Which records a charging session was signed as. Each mark is signed once, whatever is said again.
+  CREATE TABLE session_records (
+    session INTEGER NOT NULL,
+    mark TEXT NOT NULL CHECK (mark IN ('begin', 'end')),
+    point INTEGER NOT NULL REFERENCES points (number),
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    taken_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    -- Absent where the register is in doubt.
+    register_wh INTEGER,
+    PRIMARY KEY (session, mark)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX session_records_by_place ON session_records (point, epoch, sequence);
+  `,
 ]

@@ -1,0 +1,69 @@
+import { decodeWith, integerBetween, type ReadingState, readingStateNames, type Wh } from '@wattline/protocol'
+import * as v from 'valibot'
+import type { Store } from './database.ts'
+
+/** A session's begin or end, and the record that it was signed as. */
+export interface SessionRecord {
+  readonly sessionId: number
+  readonly mark: 'begin' | 'end'
+  /** The row of the charging point. */
+  readonly pointNumber: number
+  readonly epoch: number
+  readonly sequence: number
+  readonly takenAt: number
+  readonly state: ReadingState
+  /** Absent where the register is in doubt. */
+  readonly registerWh?: Wh
+}
+
+const count = integerBetween(0, Number.MAX_SAFE_INTEGER)
+const shape = v.strictObject({
+  session: count,
+  mark: v.picklist(['begin', 'end']),
+  point: count,
+  epoch: count,
+  sequence: count,
+  taken_at: count,
+  state: v.picklist(readingStateNames),
+  register_wh: v.nullable(count),
+})
+
+/** Notes what a mark was signed as. */
+export function insertSessionRecord(store: Store, record: SessionRecord): void {
+  const { sessionId, mark, pointNumber, epoch, sequence, takenAt, state, registerWh } = record
+  store
+    .sql(
+      `INSERT INTO session_records (session, mark, point, epoch, sequence, taken_at, state, register_wh)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .run(sessionId, mark, pointNumber, epoch, sequence, takenAt, state, registerWh ?? null)
+}
+
+/** What a mark of a session was signed as, if it was. */
+export function findSessionRecord(store: Store, sessionId: number, mark: 'begin' | 'end'): SessionRecord | undefined {
+  const row = store.sql('SELECT * FROM session_records WHERE session = ? AND mark = ?').get(sessionId, mark)
+  return row === undefined ? undefined : toSessionRecord(store, row)
+}
+
+/** Whether the last mark at a charging point was a begin. */
+export function isSessionOpen(store: Store, pointNumber: number): boolean {
+  const mark: unknown = store
+    .sql('SELECT mark FROM session_records WHERE point = ? ORDER BY epoch DESC, sequence DESC LIMIT 1')
+    .pluck()
+    .get(pointNumber)
+  return mark === 'begin'
+}
+
+function toSessionRecord(store: Store, row: unknown): SessionRecord {
+  const known = decodeWith(shape, row, `${store.path}: session_records`, 'storage/corrupt')
+  return {
+    sessionId: known.session,
+    mark: known.mark,
+    pointNumber: known.point,
+    epoch: known.epoch,
+    sequence: known.sequence,
+    takenAt: known.taken_at,
+    state: known.state,
+    ...(known.register_wh === null ? {} : { registerWh: BigInt(known.register_wh) }),
+  }
+}
