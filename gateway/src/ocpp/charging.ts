@@ -1,6 +1,8 @@
 import type { Clock } from '@wattline/protocol'
+import { foreignVerifier } from '../identity/foreign-verifier.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
+import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -35,7 +37,8 @@ const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging({ config, dataDir, store, clock, log }: ChargingParts): Promise<Charging> {
-  const sink = new JournalSink(store, nobody)
+  const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
+  const sink = takingSignedValues(new JournalSink(store, nobody), values)
   const csms = new Csms({ config, store, clock, log, sink, authorizer: nobody })
   await csms.start()
   const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {

@@ -102,4 +102,36 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX session_records_by_place ON session_records (point, epoch, sequence);
   `,
+  `
+  -- What stations' own meters signed, as it came, beside what is signed here.
+  CREATE TABLE signed_values (
+    number INTEGER PRIMARY KEY,
+    -- The message that brought it first.
+    frame INTEGER NOT NULL,
+    station TEXT NOT NULL,
+    -- Absent, and empty, where the message does not tell.
+    connector INTEGER,
+    transaction_id TEXT NOT NULL,
+    context TEXT NOT NULL,
+    sampled_at TEXT NOT NULL,
+    encoding TEXT NOT NULL,
+    text TEXT NOT NULL,
+    -- SHA-256 of the text: the same value comes again with each repeated message.
+    digest TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    -- SPKI in upper-case hex: what it was checked against.
+    public_key TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('valid', 'false', 'unproven', 'repeated')),
+    reason TEXT NOT NULL,
+    UNIQUE (station, digest, transaction_id)
+  ) STRICT;
+  -- The keys that stations' meters were met with first, where the configuration names none.
+  CREATE TABLE station_meter_keys (
+    station TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    frame INTEGER NOT NULL,
+    PRIMARY KEY (station, meter)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
