@@ -18,6 +18,7 @@ import { Readings } from './readings.ts'
 import { type AttestedRecord, RecordWriter } from './record-writer.ts'
 import { openSession, type Session } from './session.ts'
 import { termsOf } from './sessions/charging-points.ts'
+import { FeederCheck } from './sessions/feeder-check.ts'
 import { PointSigner } from './sessions/point-signer.ts'
 import { listCertificateDifferences, type MeterSetup, type PointSetup, setUpMeters, setUpPoints } from './setup.ts'
 import { showPoints } from './status.ts'
@@ -60,6 +61,7 @@ export class Gateway {
   readonly #outbox: Outbox
   readonly #readings: Readings
   readonly #signer: PointSigner
+  readonly #feeders: FeederCheck
   readonly #watch: ReadingWatch
   readonly #uplink: Uplink | undefined
   readonly #buses = new Map<string, RegisterBus>()
@@ -100,6 +102,12 @@ export class Gateway {
       },
     })
     this.#signer = this.#setUpSigner(writer)
+    this.#feeders = new FeederCheck({
+      ...parts,
+      store,
+      health: this.#health,
+      points: () => this.#signer.points(),
+    })
     if (config.mqtt === undefined) return
     const points = this.#allSetups().map(({ point }) => point)
     const { mqtt } = config
@@ -285,6 +293,7 @@ export class Gateway {
   #beat(): void {
     try {
       this.#signer.beat()
+      this.#feeders.run()
     } catch (error) {
       this.#watch.lost(1, error)
     }

@@ -48,6 +48,7 @@ export const errorCodes = [
   'record/malformed',
   'record/wrong-key',
   'register/decreased',
+  'session/feeder-differs',
   'station/offline',
   'station/refused',
   'station/silent',

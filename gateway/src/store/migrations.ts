@@ -101,8 +101,7 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (session, mark)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX session_records_by_place ON session_records (point, epoch, sequence);
-  `,
-  `
+
   -- What stations' own meters signed, as it came, beside what is signed here.
   CREATE TABLE signed_values (
     number INTEGER PRIMARY KEY,
@@ -133,5 +132,19 @@ export const migrations: readonly string[] = [
     frame INTEGER NOT NULL,
     PRIMARY KEY (station, meter)
   ) STRICT, WITHOUT ROWID;
+
+  -- A session against the meter of its feeder.
+  CREATE TABLE session_checks (
+    session INTEGER PRIMARY KEY,
+    point INTEGER NOT NULL REFERENCES points (number),
+    meter TEXT NOT NULL,
+    -- What the session says, and between what the meter puts it; absent where that cannot be told.
+    session_wh INTEGER,
+    low_wh INTEGER,
+    high_wh INTEGER,
+    verdict TEXT NOT NULL CHECK (verdict IN ('agrees', 'differs', 'unknown')),
+    reason TEXT NOT NULL,
+    checked_at INTEGER NOT NULL
+  ) STRICT;
   `,
 ]

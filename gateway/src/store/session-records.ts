@@ -45,6 +45,27 @@ export function findSessionRecord(store: Store, sessionId: number, mark: 'begin'
   return row === undefined ? undefined : toSessionRecord(store, row)
 }
 
+/** A session that has ended, with what its begin and end were signed as. */
+export interface EndedSession {
+  readonly begin: SessionRecord | undefined
+  readonly end: SessionRecord
+}
+
+/** Sessions of a charging point that have ended, and were not compared with their feeder; oldest first. */
+export function listUnchecked(store: Store, pointNumber: number): readonly EndedSession[] {
+  return store
+    .sql(
+      `SELECT * FROM session_records WHERE point = ? AND mark = 'end'
+       AND NOT EXISTS (SELECT 1 FROM session_checks WHERE session_checks.session = session_records.session)
+       ORDER BY epoch, sequence`,
+    )
+    .all(pointNumber)
+    .map((row) => {
+      const end = toSessionRecord(store, row)
+      return { begin: findSessionRecord(store, end.sessionId, 'begin'), end }
+    })
+}
+
 /** Whether the last mark at a charging point was a begin. */
 export function isSessionOpen(store: Store, pointNumber: number): boolean {
   const mark: unknown = store
