@@ -235,7 +235,11 @@ export class Gateway {
   // Loaded only where it is used: the schemas of three versions take their memory.
   async #startCharging(ocpp: OcppConfig): Promise<Charging> {
     const { startCharging } = await import('./ocpp/charging.ts')
+    const { SmartCharging } = await import('./smart-charging/smart-charging.ts')
     const { config, clock, log } = this.#parts
+    const { site } = config
+    const valuesOf = (meterId: string, ageMs: number) => this.#values.within(meterId, ageMs)
+    const parts = { scheduler: systemScheduler, clock, log, health: this.#health, valuesOf }
     return await startCharging({
       config: ocpp,
       dataDir: config.gateway.dataDir,
@@ -243,6 +247,7 @@ export class Gateway {
       clock,
       log,
       signer: this.#signer,
+      openSite: site && ((call) => new SmartCharging({ ...parts, site, call })),
     })
   }
 
@@ -335,6 +340,7 @@ export class Gateway {
         clock: this.#parts.clock.status(),
         health: this.health(),
         points: showPoints({ ...parts, setups: this.#allSetups() }),
+        site: this.#charging?.site(),
       }),
       metricsType: this.#metrics.contentType,
       metrics: () =>
@@ -342,6 +348,8 @@ export class Gateway {
           values: () => new Map(this.#allSetups().map((setup) => [setup.point, parts.valuesOf(setup)])),
           waiting: () => new Map(this.#allSetups().map(({ point }) => [point, this.#outbox.waiting(point)])),
           databaseBytes: () => usedBytes(store),
+          upstream: () => this.#charging?.upstream() ?? new Map(),
+          site: () => this.#charging?.site(),
         }),
     }
   }

@@ -1,71 +1,123 @@
-import { makeTimestamp, type PointId, parseOcmfText } from '@wattline/protocol'
-import { decodeConfig, type GatewayConfig } from '../src/config.ts'
-import type { AttestedRecord } from '../src/record-writer.ts'
-import { PointSigner } from '../src/sessions/point-signer.ts'
+import type { OcppVersion } from '@wattline/protocol'
+import { Intake } from '../src/ocpp/intake.ts'
+import type { Authorizer, OcppPayload } from '../src/ocpp/transaction-sink.ts'
 import type { SessionReading } from '../src/sessions/session-signer.ts'
-import { openRig, type RigOptions, type SigningRig } from './signing-rig.ts'
+import { SessionSink } from '../src/sessions/session-sink.ts'
+import { completeness, type SessionState, sessionWh } from '../src/sessions/session-state.ts'
+import { openStore, type Store } from '../src/store/database.ts'
+import { SessionStore } from '../src/store/sessions.ts'
+import { HandClock, makeTempFolder, type Teardown } from './signing-rig.ts'
 
-/** For tests: a gateway's configuration with a roof, and stations as they are wanted. */
-export function sessionConfig(dataDir: string, stations = ''): GatewayConfig {
-  const text = `
-version: 1
-gateway: { id: gw-1, dataDir: ${dataDir} }
-buses: [{ id: lan, tcp: { host: 127.0.0.1 } }]
-meters: [{ id: roof, bus: lan, unitId: 1, profile: eastron-sdm630, role: bidirectional }]
-ocpp:
-  host: 127.0.0.1
-  port: 0
-  stations: [${stations}]
-`
-  return decodeConfig(text, '/test/gateway.yaml')
+export const baseMs = Date.UTC(2027, 0, 15, 8)
+
+/** Seconds after the beginning of a story, as stations write them. */
+export function time(seconds: number): string {
+  return new Date(baseMs + seconds * 1000).toISOString()
 }
 
-/** For tests: a signing rig with a session signer beside the meter's attestor. */
-export interface SessionRig extends SigningRig {
-  readonly config: GatewayConfig
-  readonly signer: PointSigner
-  /** What was told after commits. */
-  readonly told: { signed: AttestedRecord[]; silent: AttestedRecord[]; met: PointId[] }
-  /** Signs one reading of session 1 at CP1, connector 1, a minute later than the one before. */
-  charge(mark: SessionReading['mark'], registerWh: number, changes?: Partial<SessionReading>): void
-  /** The records of a charging point. */
-  records(point?: string): ReturnType<typeof parseOcmfText>['record'][]
+/** Everybody is let in but these; `CARD` is listed for a driver. */
+const verdicts: Record<string, 'Blocked' | 'ConcurrentTx'> = { BLOCKED: 'Blocked', TWICE: 'ConcurrentTx' }
+export const rigAuthorizer: Authorizer = {
+  authorize: ({ idToken }) => ({
+    status: verdicts[idToken] ?? 'Accepted',
+    ...(/^CARD/.test(idToken) ? { driver: 'anna', groupIdToken: 'FAMILY' } : {}),
+  }),
 }
 
-export const cp1 = 'gw-1/CP1.1' as PointId
+export interface SessionLine {
+  readonly place: string
+  readonly driver?: string
+  readonly wh: number
+  readonly completeness: string
+  readonly remarks: readonly string[]
+}
 
-export function openSessionRig(options: RigOptions & { readonly stations?: string }): SessionRig {
-  const rig = openRig(options)
-  const config = sessionConfig(options.dataDir, options.stations)
-  const told: SessionRig['told'] = { signed: [], silent: [], met: [] }
-  const signer = new PointSigner({
-    config,
-    store: rig.session.store,
-    writer: rig.writer,
-    clock: rig.clock,
-    events: {
-      signed: (record) => told.signed.push(record),
-      silent: (record) => told.silent.push(record),
-      met: ({ point }) => told.met.push(point),
+export interface SessionRig {
+  readonly store: Store
+  readonly books: SessionStore
+  readonly sink: SessionSink
+  readonly clock: HandClock
+  readonly signed: SessionReading[]
+  readonly dataDir: string
+  /** Sends a request as a station would, at `seconds` of the story by our clock, or right after the one before. */
+  send(action: string, payload: OcppPayload, seconds?: number): Promise<OcppPayload>
+  lines(): readonly SessionLine[]
+  frames(): readonly { readonly action: string; readonly outcome: string; readonly notes: string }[]
+  /** How far the register of the place has gone on, or of connector 1. */
+  placeWh(connectorId?: number): number
+}
+
+export interface SessionRigOptions {
+  readonly version?: OcppVersion
+  readonly authorizer?: Authorizer
+  readonly dataDir?: string
+  readonly sign?: (reading: SessionReading) => void
+}
+
+/** For tests: everything from a request to its session, with a real database and without sockets. */
+export function makeSessionRig(teardown: Teardown, options: SessionRigOptions = {}): SessionRig {
+  const { version = 'ocpp1.6', dataDir = makeTempFolder(teardown), authorizer = rigAuthorizer } = options
+  const store = openStore(dataDir)
+  teardown(() => store.close())
+  // Nobody pulls the plug here, and each message would wait for the disk.
+  store.db.pragma('synchronous = OFF')
+  const clock = new HandClock()
+  clock.nowMs = baseMs
+  const signed: SessionReading[] = []
+  const signer = {
+    sign: (reading: SessionReading) => {
+      options.sign?.(reading)
+      signed.push(reading)
     },
-  })
-  return {
-    ...rig,
-    config,
-    signer,
-    told,
-    charge: (mark, registerWh, changes = {}) => {
-      rig.clock.nowMs += 60_000
-      signer.sign({
-        place: { stationId: 'CP1', connectorId: 1 },
-        sessionId: 1,
-        mark,
-        registerWh: BigInt(registerWh),
-        takenAt: makeTimestamp(rig.clock.nowMs),
-        clockStatus: 'S',
-        ...changes,
-      })
-    },
-    records: (point = cp1) => rig.texts(point as PointId).map((text) => parseOcmfText(text).record),
   }
+  const sink = new SessionSink({ store, clock, authorizer, signer })
+  const intake = new Intake({
+    store,
+    clock,
+    sink,
+    authorizer,
+    heartbeatSeconds: 300,
+    onDoubt: () => {},
+    onMessage: () => {},
+  })
+  const books = new SessionStore(store)
+  let messages = 0
+  return {
+    store,
+    books,
+    sink,
+    clock,
+    signed,
+    dataDir,
+    send: async (action, payload, seconds) => {
+      if (seconds !== undefined) clock.nowMs = baseMs + seconds * 1000
+      const frame = JSON.stringify([2, `m${messages++}`, action, payload])
+      const call = { stationId: 'CP1', version, action, messageId: 'm', payload, frame, timeZone: 'UTC' }
+      return await intake.answer(call)
+    },
+    lines: () => books.latest(100).toReversed().map(toLine),
+    frames: () =>
+      store.db.prepare('SELECT action, outcome, notes FROM ocpp_frames ORDER BY number').all() as {
+        action: string
+        outcome: string
+        notes: string
+      }[],
+    placeWh: (connectorId = 1) => Number(books.readPlace({ stationId: 'CP1', connectorId })?.register?.placeWh),
+  }
+}
+
+export function toLine(session: SessionState): SessionLine {
+  return {
+    place: `${session.stationId}/${session.connectorId}`,
+    ...(session.driver === undefined ? {} : { driver: session.driver }),
+    wh: Number(sessionWh(session)),
+    completeness: completeness(session),
+    remarks: [...session.doubts, ...session.notes],
+  }
+}
+
+/** One value of the import register, as 1.6 writes it. */
+export function values(wh: number | string, seconds: number, more: object = {}) {
+  const sampledValue = [{ value: String(wh), measurand: 'Energy.Active.Import.Register', unit: 'Wh', ...more }]
+  return { timestamp: time(seconds), sampledValue }
 }

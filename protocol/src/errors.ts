@@ -49,6 +49,8 @@ export const errorCodes = [
   'record/wrong-key',
   'register/decreased',
   'session/feeder-differs',
+  'site/disobeyed',
+  'site/unmeasured',
   'station/offline',
   'station/refused',
   'station/silent',
@@ -57,6 +59,9 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'upstream/refused',
+  'upstream/silent',
+  'upstream/unreachable',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

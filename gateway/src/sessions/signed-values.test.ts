@@ -1,7 +1,7 @@
 import { makeTimestamp } from '@wattline/protocol'
 import test, { type ExecutionContext } from 'ava'
 import { connectStation, KeptLog, startCsms, testAuthorizer } from '../../test/csms-rig.ts'
-import { sessionConfig } from '../../test/session-rig.ts'
+import { sessionConfig } from '../../test/signer-rig.ts'
 import { bareHash, SigningMeter } from '../../test/signing-meter.ts'
 import { makeTempFolder } from '../../test/signing-rig.ts'
 import { foreignVerifier } from '../identity/foreign-verifier.ts'
