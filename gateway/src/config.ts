@@ -7,6 +7,7 @@ import { checkReferences } from './config-references.ts'
 import { driversShape, withAbsoluteDriverFiles } from './drivers/drivers-config.ts'
 import { logLevels } from './log.ts'
 import { ocppShape, withAbsoluteOcppFiles } from './ocpp/ocpp-config.ts'
+import { siteShape } from './smart-charging/site-config.ts'
 
 /** Every default in one place. Optional parts (`mqtt`, `web`, `ocpp`) are off where they are left out. */
 export const configDefaults = {
@@ -141,6 +142,8 @@ export const configShape = v.pipe(
     meters: v.pipe(v.array(meter), v.minLength(1, 'expected at least one meter')),
     mqtt: v.exactOptional(mqtt),
     ocpp: v.exactOptional(ocppShape),
+    /** What the house allows its chargers; they share nothing where this is left out. */
+    site: v.exactOptional(siteShape),
     drivers: v.exactOptional(driversShape),
     web: v.exactOptional(listener),
   }),

@@ -11,6 +11,7 @@ import { callStation, listStations } from './ocpp-command.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
 import { parseUnitIds, type ScanCommand, scan } from './scan/scan-command.ts'
+import { listSessions } from './sessions-command.ts'
 import { checkProfiles } from './setup.ts'
 import { gatewayVersion } from './version.ts'
 
@@ -35,6 +36,12 @@ function toSeconds(text: string): number {
   const seconds = Number(text)
   if (!(seconds > 0)) throw new InvalidArgumentError('seconds above 0 expected')
   return seconds
+}
+
+function toCount(text: string): number {
+  const count = Number(text)
+  if (!Number.isSafeInteger(count) || count < 1) throw new InvalidArgumentError('a whole number above 0 expected')
+  return count
 }
 
 function buildProgram(): Command {
@@ -131,7 +138,7 @@ function addWatch(program: Command): void {
 }
 
 function addOcpp(program: Command): void {
-  const ocpp = program.command('ocpp').description('charging stations of the running gateway')
+  const ocpp = program.command('ocpp').description('charging stations and their sessions')
   ocpp
     .command('stations')
     .description('list the stations since its start, also those that were turned away, and why')
@@ -139,6 +146,15 @@ function addOcpp(program: Command): void {
     .option('--json', 'print everything as JSON')
     .action(({ config, json }: ConfigOption & { json?: boolean }) =>
       listStations(loadConfig(config), stdout, json === true),
+    )
+  ocpp
+    .command('sessions')
+    .description('list running and past charging sessions; works on a stopped gateway as well')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .option('--json', 'print everything as JSON')
+    .option('--most <count>', 'only the latest', (text) => toCount(text), 1000)
+    .action(({ config, json, most }: ConfigOption & { json?: boolean; most: number }) =>
+      listSessions(loadConfig(config), stdout, { most, asJson: json === true }),
     )
   ocpp
     .command('call')

@@ -52,6 +52,8 @@ export const errorCodes = [
   'record/wrong-key',
   'register/decreased',
   'session/unknown',
+  'site/disobeyed',
+  'site/unmeasured',
   'station/offline',
   'station/refused',
   'station/silent',
@@ -60,6 +62,9 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'upstream/refused',
+  'upstream/silent',
+  'upstream/unreachable',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

@@ -1,51 +1,82 @@
 import type { Clock } from '@wattline/protocol'
-import { openDrivers } from '../drivers/drivers.ts'
+import { openDrivers, type Reserving } from '../drivers/drivers.ts'
 import type { DriversConfig } from '../drivers/drivers-config.ts'
+import type { StationLink } from '../drivers/station-link.ts'
 import { errorFields, type Log } from '../log.ts'
+import { systemScheduler } from '../modbus/scheduler.ts'
+import type { SessionSigner } from '../sessions/session-signer.ts'
+import { SessionSink } from '../sessions/session-sink.ts'
+import type { SiteView } from '../smart-charging/controller.ts'
+import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
-import { JournalSink } from './journal-sink.ts'
 import type { OcppConfig } from './ocpp-config.ts'
+import type { Authorizer } from './transaction-sink.ts'
+import type { LocalRules } from './upstream/local-rules.ts'
+import { Upstream } from './upstream/upstream.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
+import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
-  /** Forgets what tells of no energy and came before this time. */
+  /** How the house's current is shared; undefined where it is not. */
+  site(): SiteView | undefined
+  /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
   prune(beforeMs: number): void
+  /** How the stations stand upstream, by identity here; empty where there is no upstream. */
+  upstream(): ReadonlyMap<string, UpstreamView>
   stop(): Promise<void>
 }
 
 /** What it works with. */
 export interface ChargingParts {
+  /** Shares the current of the house, where that is wanted. */
+  readonly openSite?: ((call: Csms['call']) => SmartCharging) | undefined
   readonly config: OcppConfig
   readonly dataDir: string
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  /** Who may charge; without it no card is known. */
   readonly drivers: DriversConfig | undefined
   /** Whether the ledger can be reached, as far as is known. */
   readonly isOnline: () => boolean
 }
+
+// No charging point has a key yet: sessions are kept, and their registers not signed.
+const noSigner: SessionSigner = { sign: () => {} }
 
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log } = parts
-  const drivers = openDrivers({
-    ...parts,
-    config: parts.drivers,
-    link: {
-      stations: () => csms.stations(),
-      call: (stationId, action, payload) => csms.call(stationId, action, payload),
-    },
+  const { config, dataDir, store, clock, log, openSite } = parts
+  const link: StationLink = {
+    stations: () => csms.stations(),
+    call: (stationId, action, payload) => csms.call(stationId, action, payload),
+  }
+  const drivers = openDrivers({ ...parts, config: parts.drivers, link })
+  const { authorizer, checkCall } = drivers
+  const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
+  const upstream = openUpstream(parts, drivers, (...request) => csms.call(...request))
+  const site = openSite?.((...request) => csms.call(...request))
+  const csms: Csms = new Csms({
+    config,
+    store,
+    clock,
+    log,
+    sink: upstream?.sinkOver(sink) ?? sink,
+    authorizer,
+    checkCall,
+    observers: [drivers, site, upstream].filter((observer) => observer !== undefined),
+    upstream: () => upstream?.views() ?? new Map(),
   })
-  const { authorizer, checkCall, stationIsBack: onBack } = drivers
-  const sink = new JournalSink(store, authorizer)
-  const csms = new Csms({ config, store, clock, log, sink, authorizer, checkCall, onBack })
   await csms.start()
+  upstream?.start()
+  site?.start()
   const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
     (error: unknown): ControlServer | undefined => {
       // Stations are served all the same; the command says that it reaches nobody.
@@ -57,12 +88,49 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      upstream?.prune(beforeMs)
       drivers.prune(beforeMs)
+      try {
+        sink.tidy({ beforeMs })
+      } catch (error) {
+        // Comes again in a minute. The tidying of everything else must not wait for it.
+        log.warn('ocpp.sessions.tidy.failed', errorFields(error))
+      }
     },
+    upstream: () => upstream?.views() ?? new Map(),
+    site: () => site?.view(),
     stop: async () => {
       drivers.stop()
+      site?.stop()
       await control?.close()
       await csms.stop()
+      await upstream?.stop()
     },
   }
+}
+
+function openUpstream(
+  { config: { upstream, ...config }, store, clock, log }: ChargingParts,
+  { authorizer, reserving }: { readonly authorizer: Authorizer; readonly reserving: Reserving },
+  callStation: Csms['call'],
+): Upstream | undefined {
+  if (upstream === undefined) return undefined
+  const rules: LocalRules = {
+    objectionTo: ({ stationId, action, payload }) => reserving.objectionTo(stationId, action, payload),
+    mostAmps: () => upstream.maxProfileAmps,
+  }
+  return new Upstream({
+    config: upstream,
+    localStations: config.stations.map(({ id }) => id),
+    heartbeatSeconds: config.heartbeatSeconds,
+    store,
+    clock,
+    scheduler: systemScheduler,
+    log,
+    dial: makeWebSocketDial(systemScheduler),
+    authorizer,
+    rules,
+    random: Math.random,
+    callStation,
+  })
 }

@@ -38,7 +38,7 @@ export interface IntakeParts {
   /** Something was mended, put aside or refused. */
   onDoubt(call: StationCall, outcome: 'mended' | 'quarantined', notes: readonly string[]): void
   /** A message that its schema accepts, before it is answered: the latest status of stations is made of these. */
-  onMessage(call: StationCall, payload: OcppPayload): void
+  onMessage(call: StationCall, payload: OcppPayload, answer?: OcppPayload): void
 }
 
 /** From a station's request to its answer: read, mend or put aside, store, answer. */
@@ -70,6 +70,7 @@ export class Intake {
     if (request.ok) {
       if (request.mended.length > 0) await this.#note(call, 'mended', request.mended)
       this.#parts.onMessage(call, request.payload)
+      if (action === 'StatusNotification') await this.#takeStatus(call.stationId, request.payload)
       return answerOrdinary(action, request.payload, { ...this.#parts, ...call })
     }
     await this.#note(call, 'quarantined', request.problems)
@@ -81,6 +82,11 @@ export class Intake {
     }
     // The answer does not depend on what it says; without one, many stations go no further.
     return answerOrdinary(action, {}, { ...this.#parts, ...call })
+  }
+
+  async #takeStatus(stationId: string, payload: OcppPayload): Promise<void> {
+    const { sink } = this.#parts
+    if (sink.status !== undefined) await this.#batch.run(() => sink.status?.({ stationId, payload }))
   }
 
   /** Takes what is never answered. */
@@ -112,7 +118,7 @@ export class Intake {
       const { payload, mended } = request
       return this.#giveToSink(call, action, { stationId, version, payload, mended, ...stored })
     })
-    if (request.ok) this.#parts.onMessage(call, request.payload)
+    if (request.ok) this.#parts.onMessage(call, request.payload, answer)
     return answer
   }
 

@@ -1,5 +1,6 @@
 import { integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
+import { upstreamShape, withAbsoluteUpstreamFiles } from './upstream/upstream-config.ts'
 
 /** Every default of the part for charging stations. */
 export const ocppDefaults = {
@@ -16,7 +17,7 @@ export const ocppDefaults = {
 } as const
 
 const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
-const stationId = v.pipe(
+export const stationId = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9*\-_=:+|@.~!]{1,48}$/, 'expected 1 to 48 letters, digits and * - _ = : + | @ . ~ !'),
 )
@@ -76,6 +77,8 @@ export const ocppShape = v.pipe(
     maxConnections: v.optional(integerBetween(1, 10_000), ocppDefaults.maxConnections),
     maxMessageBytes: v.optional(integerBetween(16_384, 16_777_216), ocppDefaults.maxMessageBytes),
     messagesPerSecond: v.optional(integerBetween(1, 10_000), ocppDefaults.messagesPerSecond),
+    /** The CSMS of an operator, to which the stations appear as they are. */
+    upstream: v.exactOptional(upstreamShape),
   }),
   v.check(
     ({ stations }) => new Set(stations.map(({ id }) => id)).size === stations.length,
@@ -103,12 +106,13 @@ export type StationConfig = OcppConfig['stations'][number]
 
 /** The same with absolute paths. */
 export function withAbsoluteOcppFiles(config: OcppConfig, absolute: (path: string) => string): OcppConfig {
-  const { tls, stations } = config
+  const { tls, stations, upstream } = config
   return {
     ...config,
     stations: stations.map(({ passwordFile, ...rest }) =>
       passwordFile === undefined ? rest : { ...rest, passwordFile: absolute(passwordFile) },
     ),
+    ...(upstream === undefined ? {} : { upstream: withAbsoluteUpstreamFiles(upstream, absolute) }),
     ...(tls === undefined
       ? {}
       : {

@@ -35,6 +35,8 @@ export interface StartAnswer {
 }
 
 export interface EventAnswer {
+  /** OCPP 1.6: the transaction that it belongs to, where the station names another one or none. */
+  readonly transactionId?: number
   /** Only where the message asked for it by carrying an idToken. */
   readonly verdict?: IdTokenVerdict
 }
@@ -53,6 +55,14 @@ export interface TransactionSink {
   meterValues(message: TransactionMessage): void
   /** OCPP 2.x TransactionEvent. */
   event(message: TransactionMessage): EventAnswer
+  /** StatusNotification of every version, also inside a transaction. It is not kept in the journal. */
+  status?(message: StatusMessage): void
+}
+
+/** What a station tells of a connector. */
+export interface StatusMessage {
+  readonly stationId: string
+  readonly payload: OcppPayload
 }
 
 /** What a driver presents: an RFID tag, a PIN, a code. OCPP 1.6 knows no type. */

@@ -87,6 +87,103 @@ export const migrations: readonly string[] = [
   CREATE INDEX ocpp_frames_in_quarantine ON ocpp_frames (number) WHERE outcome = 'quarantined';
   `,
   `
+  -- Charging sessions. The state is JSON (sessions/session-state.ts); the columns beside it are what is looked for.
+  CREATE TABLE charging_sessions (
+    -- The number of the frame that opened it.
+    id INTEGER PRIMARY KEY,
+    station TEXT NOT NULL,
+    connector INTEGER NOT NULL,
+    transaction_id TEXT,
+    start_key TEXT,
+    -- 1 once nothing changes its energy any more.
+    settled INTEGER NOT NULL,
+    begun_at INTEGER NOT NULL,
+    state TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX charging_sessions_by_start ON charging_sessions (station, start_key) WHERE start_key IS NOT NULL;
+  CREATE INDEX charging_sessions_by_transaction ON charging_sessions (station, transaction_id, id);
+  CREATE INDEX charging_sessions_unsettled ON charging_sessions (station, connector, id) WHERE settled = 0;
+  CREATE INDEX charging_sessions_settled ON charging_sessions (begun_at) WHERE settled = 1;
+
+  -- The register as it counts at each place, and where its last session ended.
+  CREATE TABLE charging_places (
+    station TEXT NOT NULL,
+    connector INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (station, connector)
+  ) STRICT;
+
+  CREATE TABLE charging_clocks (station TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
+
+  -- Messages that wait for the begin of their transaction, which tells its place.
+  CREATE TABLE charging_waiting (
+    frame INTEGER PRIMARY KEY,
+    station TEXT NOT NULL,
+    transaction_id TEXT NOT NULL,
+    arrived_at INTEGER NOT NULL,
+    event TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX charging_waiting_by_transaction ON charging_waiting (station, transaction_id, frame);
+  `,
+  `
+  -- What stations told and an operator's CSMS upstream must learn, in the order in which it came.
+  CREATE TABLE upstream_messages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    station TEXT NOT NULL,
+    version TEXT NOT NULL,
+    action TEXT NOT NULL,
+    -- The journal's row that holds the payload. NULL where it stands here: it was mended, or the journal has it not.
+    frame INTEGER,
+    payload TEXT,
+    content_hash TEXT NOT NULL,
+    -- Of OCPP-J, and the same however often it is sent.
+    message_id TEXT NOT NULL,
+    arrived_at INTEGER NOT NULL,
+    -- OCPP 1.6: the transaction as the station knows it.
+    transaction_id INTEGER,
+    -- 1 where nobody upstream could be told at once.
+    late INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'aside')),
+    -- Why it was put aside.
+    reason TEXT NOT NULL DEFAULT ''
+  ) STRICT;
+  CREATE INDEX upstream_messages_by_station ON upstream_messages (station, number);
+  CREATE INDEX upstream_messages_waiting ON upstream_messages (station, number) WHERE state = 'waiting';
+  CREATE INDEX upstream_messages_aside ON upstream_messages (station) WHERE state = 'aside';
+  CREATE INDEX upstream_messages_notices ON upstream_messages (station)
+    WHERE state = 'waiting' AND action IN ('NotifyEvent', 'ReservationStatusUpdate', 'SecurityEventNotification');
+  -- Not for MeterValues, as in the journal.
+  CREATE UNIQUE INDEX upstream_messages_by_content ON upstream_messages (station, content_hash)
+    WHERE action <> 'MeterValues';
+
+  -- OCPP 1.6: which of upstream's transactions is which of ours.
+  CREATE TABLE upstream_transactions (
+    station TEXT NOT NULL,
+    ours INTEGER NOT NULL,
+    -- NULL until upstream has answered the start.
+    theirs INTEGER,
+    started_at INTEGER NOT NULL,
+    -- 1 once its stop stands in the queue.
+    ended INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (station, ours)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX upstream_transactions_by_theirs ON upstream_transactions (station, theirs);
+
+  -- Of what only the latest counts: how a station presented itself, the status of each connector and the like.
+  CREATE TABLE upstream_latest (
+    -- A new one with each change, so that what was replaced while it was sent is told apart.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    station TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    version TEXT NOT NULL,
+    action TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    pending INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (station, subject)
+  ) STRICT;
+  `,
+  `
   -- One row: the last list of drivers that was accepted, as it was signed.
   CREATE TABLE driver_list (
     id INTEGER PRIMARY KEY CHECK (id = 1),

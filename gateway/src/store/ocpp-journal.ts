@@ -63,6 +63,17 @@ export class OcppJournal {
     return number ?? undefined
   }
 
+  /** Whether this content was taken under an earlier number. Not known of MeterValues. */
+  wasTakenBefore(contentHash: string, number: number): boolean {
+    const found = this.#store
+      .sql(
+        `SELECT 1 FROM ocpp_frames
+         WHERE content_hash = ? AND number < ? AND action <> 'MeterValues' AND outcome <> 'quarantined'`,
+      )
+      .get(contentHash, number)
+    return found !== undefined
+  }
+
   /**
    * Forgets frames that tell of no energy: those that came before a time, and the oldest where they are more than
    * `most`, since whoever sends nonsense may do so without end. At most `chunk` at once; gives how many.
