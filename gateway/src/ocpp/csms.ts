@@ -195,8 +195,8 @@ export class Csms {
     // The newest wins: a station whose old connection died without a word must not wait for us to notice.
     this.#connections.get(stationId)?.close(closeCodes.replaced, 'replaced by a newer connection')
     this.#connections.set(stationId, connection)
-    for (const observer of this.#parts.observers ?? []) observer.connected(stationId, protocol.version)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
+    for (const observer of this.#parts.observers ?? []) observer.connected(stationId, protocol.version)
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
   }
 
