@@ -6,11 +6,20 @@ import type { PlaceState, SessionState } from './session-state.ts'
 // JSON has no integers of this size. Written out, as each message of a station writes one session and one place.
 const text = (wh: bigint | undefined) => wh?.toString()
 
+/** A session as two JSON objects, and as the one that they make together. */
+export interface SessionText {
+  readonly state: string
+  /** What changes with each value. */
+  readonly progress: string
+  readonly json: string
+}
+
 /** A session as JSON. */
-export function formatSession(session: SessionState): string {
-  const { beginWh, lastWh, end } = session
-  const written = { ...session, beginWh: text(beginWh), lastWh: text(lastWh), end: end && { ...end, wh: text(end.wh) } }
-  return JSON.stringify(written)
+export function formatSession({ lastWh, heardAt, intervalAt, sequence, ...rest }: SessionState): SessionText {
+  const { beginWh, end } = rest
+  const state = JSON.stringify({ ...rest, beginWh: text(beginWh), end: end && { ...end, wh: text(end.wh) } })
+  const progress = JSON.stringify({ lastWh: text(lastWh), heardAt, intervalAt, sequence })
+  return { state, progress, json: `${state.slice(0, -1)},${progress.slice(1)}` }
 }
 
 /** A place as JSON. */

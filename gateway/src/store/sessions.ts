@@ -17,8 +17,13 @@ import type { Store } from './database.ts'
 const jsonRow = v.object({ json: v.string() })
 const countRow = v.object({ count: integerBetween(0, Number.MAX_SAFE_INTEGER) })
 
+// As `formatSession` puts the two together.
+const selectSessions = `SELECT substr(s.state, 1, length(s.state) - 1) || ',' || substr(p.state, 2) AS json
+  FROM charging_sessions s JOIN charging_progress p ON p.session = s.id`
+
 /** Whoever makes up transactions must not fill the disk. */
 const mostWaiting = 1_000
+const mostClocks = 2_000
 
 export interface SessionPruneLimits {
   readonly beforeMs: number
@@ -32,6 +37,10 @@ export class SessionStore implements Books {
   readonly #sessions = new StateReader(sessionShape)
   readonly #places = new StateReader(placeShape)
   readonly #clocks = new StateReader(stationClockShape)
+  /** Read once: an estimate that outlives an undone transaction does no harm. */
+  readonly #knownClocks = new Map<string, StationClock | undefined>()
+  /** What stands in the database of a session that was read: most messages change only its progress. */
+  readonly #stored = new WeakMap<SessionState, string>()
   readonly #waiting = new StateReader(chargingEventShape)
 
   constructor(store: Store) {
@@ -39,23 +48,22 @@ export class SessionStore implements Books {
   }
 
   findStart(stationId: string, startKey: string): SessionState | undefined {
-    const sql = 'SELECT state AS json FROM charging_sessions WHERE station = ? AND start_key = ?'
+    const sql = `${selectSessions} WHERE s.station = ? AND s.start_key = ?`
     return this.#one(this.#sessions, sql, [stationId, startKey])
   }
 
   findTransaction(stationId: string, transaction: string): SessionState | undefined {
-    const sql = `SELECT state AS json FROM charging_sessions
-      WHERE station = ? AND transaction_id = ? ORDER BY id DESC LIMIT 1`
+    const sql = `${selectSessions} WHERE s.station = ? AND s.transaction_id = ? ORDER BY s.id DESC LIMIT 1`
     return this.#one(this.#sessions, sql, [stationId, transaction])
   }
 
   unsettled({ stationId, connectorId }: Partial<ChargingPlace>): readonly SessionState[] {
     const conditions = [
-      'settled = 0',
-      ...(stationId === undefined ? [] : ['station = ?']),
-      ...(connectorId === undefined ? [] : ['connector = ?']),
+      's.settled = 0',
+      ...(stationId === undefined ? [] : ['s.station = ?']),
+      ...(connectorId === undefined ? [] : ['s.connector = ?']),
     ]
-    const sql = `SELECT state AS json FROM charging_sessions WHERE ${conditions.join(' AND ')} ORDER BY id`
+    const sql = `${selectSessions} WHERE ${conditions.join(' AND ')} ORDER BY +s.id`
     return this.#all(
       this.#sessions,
       sql,
@@ -64,16 +72,25 @@ export class SessionStore implements Books {
   }
 
   writeSession(session: SessionState): void {
+    const { id } = session
+    const { state, progress, json } = formatSession(session)
+    if (this.#stored.get(session) !== state) this.#writeState(session, state)
+    this.#store
+      .sql('INSERT INTO charging_progress VALUES (?, ?) ON CONFLICT (session) DO UPDATE SET state = excluded.state')
+      .run(id, progress)
+    this.#sessions.remember(json, session)
+    this.#stored.set(session, state)
+  }
+
+  #writeState(session: SessionState, state: string): void {
     const { id, stationId, connectorId, transaction, startKey, isSettled, begunAt } = session
-    const json = formatSession(session)
     this.#store
       .sql(
         `INSERT INTO charging_sessions (id, station, connector, transaction_id, start_key, settled, begun_at, state)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET settled = excluded.settled, begun_at = excluded.begun_at, state = excluded.state`,
       )
-      .run(id, stationId, connectorId, transaction ?? null, startKey ?? null, isSettled ? 1 : 0, begunAt.takenAt, json)
-    this.#sessions.remember(json, session)
+      .run(id, stationId, connectorId, transaction ?? null, startKey ?? null, isSettled ? 1 : 0, begunAt.takenAt, state)
   }
 
   readPlace({ stationId, connectorId }: ChargingPlace): PlaceState | undefined {
@@ -93,8 +110,12 @@ export class SessionStore implements Books {
   }
 
   readClock(stationId: string): StationClock | undefined {
+    if (this.#knownClocks.has(stationId)) return this.#knownClocks.get(stationId)
+    if (this.#knownClocks.size >= mostClocks) this.#knownClocks.clear()
     const sql = 'SELECT state AS json FROM charging_clocks WHERE station = ?'
-    return this.#one(this.#clocks, sql, [stationId])
+    const clock = this.#one(this.#clocks, sql, [stationId])
+    this.#knownClocks.set(stationId, clock)
+    return clock
   }
 
   writeClock(stationId: string, clock: StationClock): void {
@@ -102,7 +123,7 @@ export class SessionStore implements Books {
     this.#store
       .sql('INSERT INTO charging_clocks VALUES (?, ?) ON CONFLICT (station) DO UPDATE SET state = excluded.state')
       .run(stationId, json)
-    this.#clocks.remember(json, clock)
+    this.#knownClocks.set(stationId, clock)
   }
 
   setAside(event: ChargingEvent): boolean {
@@ -125,7 +146,7 @@ export class SessionStore implements Books {
 
   /** The latest sessions, newest first. */
   latest(most: number): readonly SessionState[] {
-    return this.#all(this.#sessions, 'SELECT state AS json FROM charging_sessions ORDER BY id DESC LIMIT ?', [most])
+    return this.#all(this.#sessions, `${selectSessions} ORDER BY s.id DESC LIMIT ?`, [most])
   }
 
   /** Forgets what waits for a begin that never came, and gives their frames: nothing was concluded from them. */
