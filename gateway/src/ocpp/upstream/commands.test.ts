@@ -59,7 +59,7 @@ test('every request to a station is in one group, or belongs to the gateway; eve
   ])
 })
 
-test('every request can be refused in words that its schema has', (t) => {
+test('SPEC-168: every request can be refused in words that its schema has', (t) => {
   for (const version of ocppVersions) {
     const errors: string[] = []
     for (const action of ocppActions[version].csms) {
@@ -223,7 +223,7 @@ test('secrets of a station stay here', async (t) => {
   t.false(JSON.stringify(answer).includes('secret'))
 })
 
-test('a charging profile above the limit of the site is lowered to it, in ampere and in watt', async (t) => {
+test('SPEC-168: a charging profile above the limit of the site is lowered to it, in ampere and in watt', async (t) => {
   const { rig, ask } = await open(t, 'ocpp1.6', { rules: { mostAmps: () => 16 } })
   await ask('SetChargingProfile', { connectorId: 1, csChargingProfiles: profile16() })
   const watts = {
@@ -261,7 +261,7 @@ test('a charging profile above the limit of the site is lowered to it, in ampere
   t.regex(JSON.stringify(newer.rig.commands), /"limit":6,"limit_L2":6,"limit_L3":3/)
 })
 
-test('profiles of upstream have numbers of their own, and it can clear no others', async (t) => {
+test('SPEC-165: profiles of upstream have numbers of their own, and it can clear no others', async (t) => {
   const { rig, ask } = await open(t)
   await ask('SetChargingProfile', { connectorId: 1, csChargingProfiles: profile16() })
   t.like(rig.commands[0]?.payload['csChargingProfiles'], { chargingProfileId: 3 + upstreamIdsFrom })
@@ -297,7 +297,7 @@ test('profiles of upstream have numbers of their own, and it can clear no others
   )
 })
 
-test('what a local rule objects to is refused in its words: a reserved connector is occupied', async (t) => {
+test('SPEC-168: what a local rule objects to is refused in its words: a reserved connector is occupied', async (t) => {
   const { rig, ask } = await open(t, 'ocpp1.6', {
     rules: {
       objectionTo: ({ action, payload }) =>
