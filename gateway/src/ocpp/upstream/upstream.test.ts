@@ -38,6 +38,31 @@ test('SPEC-160: a station appears upstream as itself: it presents itself first, 
   t.like(rig.upstream.views().get('CP1'), { state: 'connected', waiting: 0, aside: 0 })
 })
 
+test('SPEC-166: after an outage a station presents itself before it tells of its connectors', async (t) => {
+  const { csms, rig, say } = open(t)
+  csms.isReachable = false
+  await rig.advance(1)
+  await say('StatusNotification', status('Available'))
+  await say('BootNotification', boot)
+  csms.isReachable = true
+  await rig.advance(3_000)
+  t.deepEqual(actions(csms), ['BootNotification', 'StatusNotification'])
+})
+
+test('of a station that does not appear upstream nothing is kept for it', async (t) => {
+  const { csms, rig, say, begin } = open(t, { config: { stations: [{ id: 'CP9' }] } })
+  await say('BootNotification', boot)
+  await say('SecurityEventNotification', { type: 'InvalidMessages', timestamp: at(0) })
+  const ours = await begin()
+  await say('MeterValues', meterValues(1, ours))
+  await say('StopTransaction', stop(ours, 5))
+  await rig.advance(10_000)
+  for (const table of ['messages', 'transactions', 'latest']) {
+    t.is(rig.store.db.prepare(`SELECT count(*) FROM upstream_${table}`).pluck().get(), 0, table)
+  }
+  t.deepEqual([csms.targets, rig.commands], [[], []])
+})
+
 test('Q8: a station that has never presented itself is asked to, once it had the time to do so by itself', async (t) => {
   const { csms, rig, say } = open(t)
   await rig.advance(4_000)
