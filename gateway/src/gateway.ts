@@ -173,13 +173,20 @@ export class Gateway {
   // Loaded only where it is used: the schemas of three versions take their memory.
   async #startCharging(ocpp: OcppConfig): Promise<Charging> {
     const { startCharging } = await import('./ocpp/charging.ts')
+    const { SmartCharging } = await import('./smart-charging/smart-charging.ts')
     const { config, clock, log } = this.#parts
+    const { site } = config
+    const valuesOf = (meterId: string, ageMs: number) => this.#values.within(meterId, ageMs)
+    const parts = { scheduler: systemScheduler, clock, log, health: this.#health, valuesOf }
     return await startCharging({
       config: ocpp,
       dataDir: config.gateway.dataDir,
       store: this.#session.store,
       clock,
       log,
+      openSite: site && ((call) => new SmartCharging({ ...parts, site, call })),
+      drivers: config.drivers,
+      isOnline: () => this.health().reasons.every(({ code }) => code !== 'broker/unreachable'),
     })
   }
 
@@ -264,6 +271,7 @@ export class Gateway {
         clock: this.#parts.clock.status(),
         health: this.health(),
         points: showPoints(parts),
+        site: this.#charging?.site(),
       }),
       metricsType: this.#metrics.contentType,
       metrics: () =>
@@ -272,6 +280,7 @@ export class Gateway {
           waiting: () => new Map(this.#setups.map(({ point }) => [point, this.#outbox.waiting(point)])),
           databaseBytes: () => usedBytes(store),
           upstream: () => this.#charging?.upstream() ?? new Map(),
+          site: () => this.#charging?.site(),
         }),
     }
   }

@@ -2,6 +2,8 @@ import { type PointId, type ReadingState, readingStateNames } from '@wattline/pr
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { OtherValues } from './modbus/other-values.ts'
 import type { UpstreamView } from './ocpp/upstream/upstream-view.ts'
+import type { SiteView } from './smart-charging/controller.ts'
+import { makeSiteMetrics } from './smart-charging/site-metrics.ts'
 import { makeUpstreamFigures } from './upstream-metrics.ts'
 
 /** What can only be asked for when somebody looks. */
@@ -12,6 +14,8 @@ export interface MetricSources {
   databaseBytes(): number
   /** How charging stations stand upstream, by station. */
   upstream(): ReadonlyMap<string, UpstreamView>
+  /** How the house's current is shared; undefined where it is not. */
+  site?(): SiteView | undefined
 }
 
 /** The figures of a running gateway. */
@@ -61,16 +65,10 @@ export function makeMetrics(): Metrics {
     buckets: [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
     registers,
   })
-  const waiting = new Gauge({
-    name: 'wattline_records_waiting',
-    help: 'Records that wait for a receipt',
-    labelNames: ['point'],
-    registers,
-  })
   const showValues = makeValueFigures(registers)
   const showUpstream = makeUpstreamFigures(registers)
-  const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
-  const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
+  const { waiting, databaseBytes, memory } = makeStoreGauges(registers)
+  const site = makeSiteMetrics(registry)
   const known = new Set<PointId>()
   return {
     reading: (point, state) => {
@@ -87,6 +85,7 @@ export function makeMetrics(): Metrics {
       showValues(sources.values())
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
       showUpstream(sources.upstream())
+      site.set(sources.site?.())
       databaseBytes.set(sources.databaseBytes())
       memory.set(process.memoryUsage.rss())
       return registry.metrics()
@@ -110,5 +109,18 @@ function makeValueFigures(registers: Registry[]): (latest: ReadonlyMap<PointId, 
         values.set({ point, measurand, phase, tariff }, value)
       }
     }
+  }
+}
+
+function makeStoreGauges(registers: Registry[]) {
+  return {
+    waiting: new Gauge({
+      name: 'wattline_records_waiting',
+      help: 'Records that wait for a receipt',
+      labelNames: ['point'],
+      registers,
+    }),
+    databaseBytes: new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers }),
+    memory: new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers }),
   }
 }

@@ -118,4 +118,12 @@ test('Q17: a start that was answered before kill -9 gets the same transaction af
   }
   t.deepEqual(answers[1], answers[0])
   t.deepEqual(answers[2], answers[0])
+  const sessions = JSON.parse((await ocpp('sessions', '--json', '--config', config)).stdout)
+  t.is(sessions.length, 4, 'each start once')
+  t.like(sessions[0], {
+    station: 'CP1',
+    connector: 1,
+    begin: { registerWh: '100' },
+    end: { how: 'next-start', registerWh: '100' },
+  })
 })

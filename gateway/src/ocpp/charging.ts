@@ -1,21 +1,27 @@
 import type { Clock } from '@wattline/protocol'
+import { openDrivers } from '../drivers/drivers.ts'
+import type { DriversConfig } from '../drivers/drivers-config.ts'
 import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import type { SiteView } from '../smart-charging/controller.ts'
+import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import type { Authorizer } from './transaction-sink.ts'
-import type { LocalRules } from './upstream/local-rules.ts'
+import { changesProfiles, type LocalRules } from './upstream/local-rules.ts'
 import { Upstream } from './upstream/upstream.ts'
 import type { UpstreamView } from './upstream/upstream-view.ts'
 import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** How the house's current is shared; undefined where it is not. */
+  site(): SiteView | undefined
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
   prune(beforeMs: number): void
   /** How the stations stand upstream, by identity here; empty where there is no upstream. */
@@ -25,15 +31,17 @@ export interface Charging {
 
 /** What it works with. */
 export interface ChargingParts {
+  /** Shares the current of the house, where that is wanted. */
+  readonly openSite?: ((call: Csms['call']) => SmartCharging) | undefined
   readonly config: OcppConfig
   readonly dataDir: string
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  readonly drivers: DriversConfig | undefined
+  /** Whether the ledger can be reached, as far as is known. */
+  readonly isOnline: () => boolean
 }
-
-// Nobody is listed as a driver, so nobody is known: a card is refused until there is a list to find it in.
-const nobody: Authorizer = { authorize: () => ({ status: 'Invalid' }) }
 
 // No charging point has a key yet: sessions are kept, and their registers not signed.
 const noSigner: SessionSigner = { sign: () => {} }
@@ -43,10 +51,19 @@ const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log } = parts
-  const authorizer = nobody
+  const { config, dataDir, store, clock, log, openSite } = parts
+  const drivers = openDrivers({
+    ...parts,
+    config: parts.drivers,
+    link: {
+      stations: () => csms.stations(),
+      call: (stationId, action, payload) => csms.call(stationId, action, payload),
+    },
+  })
+  const { authorizer, checkCall, stationIsBack: onBack } = drivers
   const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
-  const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
+  const site = openSite?.((...request) => csms.call(...request))
+  const upstream = openUpstream(parts, { authorizer, site, callStation: (...request) => csms.call(...request) })
   const csms: Csms = new Csms({
     config,
     store,
@@ -54,25 +71,39 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     log,
     sink: upstream?.sinkOver(sink) ?? sink,
     authorizer,
-    observer: upstream,
+    checkCall,
+    onBack,
+    observers: [site, upstream].filter((observer) => observer !== undefined),
     upstream: () => upstream?.views() ?? new Map(),
   })
   await csms.start()
   upstream?.start()
-  const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
-    // Stations are served all the same; the command says that it reaches nobody.
-    log.warn('ocpp.control.unavailable', errorFields(error))
-    return undefined
-  })
+  site?.start()
+  const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
+    (error: unknown): ControlServer | undefined => {
+      // Stations are served all the same; the command says that it reaches nobody.
+      log.warn('ocpp.control.unavailable', errorFields(error))
+      return undefined
+    },
+  )
   const journal = new OcppJournal(store)
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
-      sink.tidy({ beforeMs })
+      drivers.prune(beforeMs)
       upstream?.prune(beforeMs)
+      try {
+        sink.tidy({ beforeMs })
+      } catch (error) {
+        // Comes again in a minute. The tidying of everything else must not wait for it.
+        log.warn('ocpp.sessions.tidy.failed', errorFields(error))
+      }
     },
     upstream: () => upstream?.views() ?? new Map(),
+    site: () => site?.view(),
     stop: async () => {
+      drivers.stop()
+      site?.stop()
       await control?.close()
       await csms.stop()
       await upstream?.stop()
@@ -80,14 +111,24 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   }
 }
 
+interface UpstreamNeighbours {
+  readonly authorizer: Authorizer
+  readonly site: SmartCharging | undefined
+  readonly callStation: Csms['call']
+}
+
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  authorizer: Authorizer,
-  callStation: Csms['call'],
+  { authorizer, site, callStation }: UpstreamNeighbours,
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
-  // Nobody else has a say yet in what upstream may do.
-  const rules: LocalRules = { objectionTo: () => undefined, mostAmps: () => upstream.maxProfileAmps }
+  const rules: LocalRules = {
+    objectionTo: (command) =>
+      site?.shares(command.stationId) === true && changesProfiles(command)
+        ? { reason: 'the gateway shares the current of the house' }
+        : undefined,
+    mostAmps: () => upstream.maxProfileAmps,
+  }
   return new Upstream({
     config: upstream,
     localStations: config.stations.map(({ id }) => id),

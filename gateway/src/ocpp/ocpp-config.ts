@@ -17,7 +17,7 @@ export const ocppDefaults = {
 } as const
 
 const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
-const stationId = v.pipe(
+export const stationId = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9*\-_=:+|@.~!]{1,48}$/, 'expected 1 to 48 letters, digits and * - _ = : + | @ . ~ !'),
 )

@@ -30,6 +30,8 @@ const waitForBeginMs = 900_000
 /** A session of which nothing was heard for this long is over. */
 const silenceMs = 7 * 86_400_000
 
+const mostPlaces = 1_000
+
 const findingNotes: Partial<Record<Finding, NoteCode>> = {
   below: 'register-below-last',
   restarted: 'register-restarted',
@@ -126,7 +128,7 @@ export class SessionMachine {
         ? transaction !== undefined && this.#books.findTransaction(stationId, transaction)
         : this.#books.findStart(stationId, startKey)
     if (known) return { kind: 'session', session: known, isCertain: true }
-    const place = connectorId !== undefined && connectorId > 0 ? { stationId, connectorId } : undefined
+    const place = isPlace(connectorId) ? { stationId, connectorId } : undefined
     if (kind === 'end' && version === 'ocpp1.6') return this.#matchStop(event)
     if (place === undefined) {
       const hasId = transaction !== undefined && version !== 'ocpp1.6'
@@ -207,7 +209,8 @@ export class SessionMachine {
   #advance(turn: Turn, session: SessionState, isCertain: boolean, authorisation: Authorisation | undefined): void {
     const { event, moment } = turn
     const { connectorId, seqNo, kind, isRepeat } = event
-    if (connectorId !== undefined && connectorId !== session.connectorId) note(session, 'place-contradicted')
+    const isElsewhere = isPlace(connectorId) && connectorId !== session.connectorId
+    if (isElsewhere) note(session, 'place-contradicted')
     if (event.hasFaults) note(session, 'value-unreadable')
     if (event.claimedAt - event.arrivedAt > toleranceMs) note(session, 'clock-ahead')
     if (seqNo !== undefined && !isRepeat) session.sequence = addNumber(session.sequence, seqNo, kind)
@@ -217,7 +220,8 @@ export class SessionMachine {
     if (heard.takenAt >= session.heardAt.takenAt) session.heardAt = heard
     const mayTake = !session.isSettled && (isCertain || !session.isAvailable)
     if (mayTake) session.isAvailable = false
-    const countedAt = this.#takeValues(turn, mayTake ? session : undefined)
+    // Another place has another register.
+    const countedAt = isElsewhere ? undefined : this.#takeValues(turn, mayTake ? session : undefined)
     if (kind === 'start') takeStart(turn, session)
     if (kind === 'end') takeEnd(turn, session, authorisation?.groupIdToken)
     if (session.isSettled) return
@@ -258,6 +262,11 @@ export class SessionMachine {
     })
     return countedAt
   }
+}
+
+/** Connector or EVSE 0 is the whole station; and whoever makes up places must not fill the disk. */
+export function isPlace(connectorId: number | undefined): connectorId is number {
+  return connectorId !== undefined && connectorId >= 1 && connectorId <= mostPlaces
 }
 
 /** Whether a message tells of a session that came before one that is there already (SPEC-117). */
@@ -357,8 +366,7 @@ function settle(session: SessionState, place: PlaceState, readings: SessionReadi
     session.isBeginSigned = true
     readings.push(toReading(session, 'begin', session.beginWh, session.begunAt))
   }
-  const takenAt = Math.max(end.at.takenAt, session.begunAt.takenAt)
-  readings.push(toReading(session, 'end', end.wh, { ...end.at, takenAt }))
+  readings.push(toReading(session, 'end', end.wh, end.at))
 }
 
 function judgeEnd(session: SessionState, { at, tokens, group }: NonNullable<SessionState['end']>): void {
@@ -382,8 +390,9 @@ function signInterval({ moment, readings }: Turn, session: SessionState, counted
 }
 
 function toReading(session: SessionState, mark: SessionReading['mark'], registerWh: bigint, at: Moment) {
-  const { stationId, connectorId, id, driver, doubts } = session
-  const takenAt: Timestamp = makeTimestamp(at.takenAt)
+  const { stationId, connectorId, id, driver, doubts, begunAt } = session
+  // Also where the station's clock was set back in between.
+  const takenAt: Timestamp = makeTimestamp(Math.max(at.takenAt, begunAt.takenAt))
   return {
     place: { stationId, connectorId },
     sessionId: id,

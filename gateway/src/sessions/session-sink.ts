@@ -22,7 +22,7 @@ import {
   readStop,
   readTransactionEvent,
 } from './charging-event.ts'
-import { SessionMachine } from './session-machine.ts'
+import { isPlace, SessionMachine } from './session-machine.ts'
 import type { SessionSigner } from './session-signer.ts'
 
 /** What the sink works with. */
@@ -61,6 +61,11 @@ export class SessionSink implements TransactionSink {
   start(message: TransactionMessage): StartAnswer {
     const event = readStart(this.#toSource(message))
     const { stationId, connectorId, startKey = '' } = event
+    // Put aside like what cannot be read: nobody could say whose energy it is.
+    if (!isPlace(connectorId)) {
+      this.#take(message, event)
+      return { transactionId: message.frame, verdict: { status: 'Invalid' } }
+    }
     const known = this.#books.findStart(stationId, startKey)
     // The same answer to the same start: a code that opens once would be refused the second time.
     if (known?.answered !== undefined) {

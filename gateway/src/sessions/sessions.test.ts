@@ -420,12 +420,12 @@ const stories: Record<string, Story> = {
       await rig.send('StopTransaction', stop(first, 200, 120), 120)
       const second = await begin(rig, 0, 1000)
       await rig.send('MeterValues', meter(first, values(150, 60)), 1010)
-      await rig.send('StopTransaction', stop(second, 200, 1120), 1120)
+      await rig.send('StopTransaction', stop(second, 100, 1120), 1120)
     },
-    lines: [plain, plain],
+    lines: [plain, { ...plain, wh: 100 }],
     signed: [
       [0, 200],
-      [200, 400],
+      [200, 300],
     ],
   },
   'a register that returns after two strange values goes on from where it was': {
@@ -463,6 +463,24 @@ const stories: Record<string, Story> = {
     ],
     signed: [[5000, 5200]],
     quarantined: ['StopTransaction', 'StopTransaction'],
+  },
+  'values that name another place than their transaction move neither register': {
+    async tell(rig) {
+      const id = await begin(rig, 5000, 0)
+      await rig.send('MeterValues', { ...meter(id, values(5300, 60)), connectorId: 2 }, 60)
+      await rig.send('StopTransaction', stop(id, 5200, 120), 120)
+    },
+    lines: [{ ...plain, remarks: ['place-contradicted'] }],
+    signed: [[5000, 5200]],
+  },
+  'a start at no place is refused and put aside': {
+    async tell(rig) {
+      const answer = await rig.send('StartTransaction', { ...start(5000, 0), connectorId: 0 }, 0)
+      if (JSON.stringify(answer['idTagInfo']) !== '{"status":"Invalid"}') throw new Error('let in')
+    },
+    lines: [],
+    signed: [],
+    quarantined: ['StartTransaction'],
   },
   'a stop by a stranger’s card ends the session, and nothing is counted from it': {
     async tell(rig) {
@@ -676,11 +694,13 @@ test('old sessions are forgotten, running ones never; a start of a forgotten one
     rig.lines().map(({ wh }) => wh),
     [200, 0],
   )
+  t.is(rig.books.prune({ beforeMs: 0, most: 0, chunk: 10 }), 1, 'by number')
+  await plainSession(rig, 5400, 3000)
   rig.sink.tidy({ beforeMs: baseMs + 9_000_000 })
   t.like(rig.lines(), [{ place: 'CP1/2', completeness: 'running' }])
   await plainSession(rig)
   t.is(rig.lines().at(-1)?.wh, 0)
-  t.is(rig.placeWh(), 5400)
+  t.is(rig.placeWh(), 5600)
 })
 
 test('messages whose begin never comes are put aside after seven days', async (t) => {

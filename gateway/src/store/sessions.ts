@@ -146,15 +146,15 @@ export class SessionStore implements Books {
    * register of its place has gone on.
    */
   prune({ beforeMs, most, chunk }: SessionPruneLimits): number {
-    const tooMany = Math.max(0, this.#count('SELECT count(*) AS count FROM charging_sessions', []) - most)
-    return this.#store
-      .sql(
-        `DELETE FROM charging_sessions WHERE id IN (
-           SELECT id FROM (SELECT id, begun_at, row_number() OVER (ORDER BY id) AS place
-             FROM charging_sessions WHERE settled = 1)
-           WHERE begun_at < ? OR place <= ? LIMIT ?)`,
-      )
-      .run(beforeMs, tooMany, chunk).changes
+    const settled = 'FROM charging_sessions WHERE settled = 1'
+    const remove = (which: string, value: number, limit: number) =>
+      this.#store
+        .sql(`DELETE FROM charging_sessions WHERE id IN (SELECT id ${settled} AND ${which} LIMIT ?)`)
+        .run(value, limit).changes
+    const aged = remove('begun_at < ?', beforeMs, chunk)
+    const tooMany = this.#count(`SELECT count(*) AS count ${settled}`, []) - most
+    if (aged === chunk || tooMany <= 0) return aged
+    return aged + remove('begun_at >= ? ORDER BY begun_at', beforeMs, Math.min(tooMany, chunk - aged))
   }
 
   #one<T extends v.GenericSchema>(shape: T, sql: string, values: readonly unknown[]): v.InferOutput<T> | undefined {

@@ -7,6 +7,7 @@ import { findSchema } from '../schemas.ts'
 import type { OcppPayload } from '../transaction-sink.ts'
 import { commandGroupNames, commandGroups, findOwnership, groupOf } from './command-groups.ts'
 import { upstreamIdsFrom } from './id-mapping.ts'
+import { changesProfiles } from './local-rules.ts'
 import { refuseCommand } from './refusals.ts'
 import { wayUp } from './what-goes-up.ts'
 
@@ -316,6 +317,19 @@ test('SPEC-168: what a local rule objects to is refused in its words: a reserved
   t.deepEqual(await ask('ReserveNow', reserve(2)), { status: 'Accepted' })
   t.is(rig.commands.length, 1)
   t.like(await rig.log.line('ocpp.upstream.command.refused'), { station: 'CP1', reason: 'reserved here' })
+})
+
+test('SPEC-168: where the gateway shares the current of the house, no profile of upstream takes its place', async (t) => {
+  const { rig, ask } = await open(t, 'ocpp1.6', {
+    rules: { objectionTo: (command) => (changesProfiles(command) ? { reason: 'shared here' } : undefined) },
+  })
+  const refused = { status: 'Rejected' }
+  t.deepEqual(await ask('SetChargingProfile', { connectorId: 1, csChargingProfiles: profile16() }), refused)
+  t.deepEqual(await ask('RemoteStartTransaction', { idTag: 'CARD', chargingProfile: profile16() }), refused)
+  t.deepEqual(await ask('ClearChargingProfile', { id: 3 }), { status: 'Unknown' })
+  t.deepEqual(rig.commands, [])
+  t.deepEqual(await ask('RemoteStartTransaction', { idTag: 'CARD' }), { status: 'Accepted' })
+  t.deepEqual(await ask('GetCompositeSchedule', { connectorId: 1, duration: 60 }), { status: 'Accepted' })
 })
 
 test('what is refused on its way to the station is refused upstream; what the station says goes up as it says it', async (t) => {

@@ -1,0 +1,58 @@
+import { PassThrough } from 'node:stream'
+import test, { type ExecutionContext } from 'ava'
+import { makeSessionRig, time, values } from '../test/session-rig.ts'
+import type { GatewayConfig } from './config.ts'
+import { listSessions } from './sessions-command.ts'
+
+async function tellSessions(t: ExecutionContext) {
+  const rig = makeSessionRig(t.teardown)
+  const start = { connectorId: 1, idTag: 'CARD', meterStart: 5000, timestamp: time(0) }
+  const { transactionId } = await rig.send('StartTransaction', start, 3)
+  const stop = { transactionId, meterStop: 5200, timestamp: time(60), idTag: 'OTHER', reason: 'Remote' }
+  await rig.send('StopTransaction', stop, 60)
+  await rig.send('StartTransaction', { ...start, connectorId: 2, idTag: '\u001b[2J', meterStart: 0 }, 100)
+  await rig.send('MeterValues', { connectorId: 2, meterValue: [values(40, 120)] }, 120)
+  return rig
+}
+
+function list(dataDir: string, options: { most: number; asJson: boolean }): string {
+  const output = new PassThrough()
+  listSessions({ gateway: { dataDir } } as GatewayConfig, output, options)
+  return String(output.read())
+}
+
+test('the list names place, driver, times, energy, completeness and doubts, while the gateway runs and after', async (t) => {
+  const rig = await tellSessions(t)
+  const expected = [
+    '1 CP1/1 anna: 2027-01-15T08:00:00.000Z to 2027-01-15T08:01:00.000Z, 200 Wh, complete; DOUBT: stopped with a token of somebody else',
+    '3 CP1/2 nobody: 2027-01-15T08:00:00.000Z running, 40 Wh, running',
+    '',
+  ].join('\n')
+  t.is(list(rig.dataDir, { most: 10, asJson: false }), expected)
+  rig.store.close()
+  t.is(list(rig.dataDir, { most: 10, asJson: false }), expected)
+})
+
+test('as JSON it tells both times of each moment, the registers, and what counts', async (t) => {
+  const rig = await tellSessions(t)
+  const sessions = JSON.parse(list(rig.dataDir, { most: 10, asJson: true }))
+  t.like(sessions[0], {
+    id: 1,
+    station: 'CP1',
+    connector: 1,
+    driver: 'anna',
+    begin: { at: time(0), claimedAt: time(0), arrivedAt: time(3), clockStatus: 'S', registerWh: '5000' },
+    end: { at: time(60), how: 'stop', reason: 'Remote', registerWh: '5200' },
+    wh: '200',
+    countedWh: '0',
+    completeness: 'complete',
+    doubts: ['stopped-by-another-token'],
+  })
+  t.like(sessions[1], { connector: 2, wh: '40', countedWh: '40', completeness: 'running', isSettled: false })
+  t.is(JSON.parse(list(rig.dataDir, { most: 1, asJson: true })).length, 1)
+})
+
+test('a gateway that has charged nobody says so', (t) => {
+  const rig = makeSessionRig(t.teardown)
+  t.is(list(rig.dataDir, { most: 10, asJson: false }), 'no session yet\n')
+})
