@@ -76,9 +76,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     observers: [site, upstream].filter((observer) => observer !== undefined),
     upstream: () => upstream?.views() ?? new Map(),
   })
-  await csms.start()
-  upstream?.start()
-  site?.start()
+  // Before the stations: whoever reads that they are served may give commands.
   const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
     (error: unknown): ControlServer | undefined => {
       // Stations are served all the same; the command says that it reaches nobody.
@@ -86,6 +84,14 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       return undefined
     },
   )
+  try {
+    await csms.start()
+  } catch (error) {
+    await control?.close()
+    throw error
+  }
+  upstream?.start()
+  site?.start()
   const journal = new OcppJournal(store)
   return {
     prune: (beforeMs) => {
