@@ -78,8 +78,8 @@ type ShownUpstream = NonNullable<v.InferOutput<typeof stationsShape>[number]['up
 
 function describeUpstream({ identity, state, reason, waiting, aside }: ShownUpstream): string {
   const words = state === 'idle' ? 'not connected, as the station is away' : state
-  const queued = waiting === 0 ? '' : `, ${waiting} messages wait`
-  const lost = aside === 0 ? '' : `, ${aside} messages put aside: see ocpp.upstream.aside in the log`
+  const queued = waiting === 0 ? '' : `, ${waiting} ${waiting === 1 ? 'message waits' : 'messages wait'}`
+  const lost = aside === 0 ? '' : `, ${aside} put aside: see ocpp.upstream.aside in the log`
   return `upstream as ${identity}: ${words}${reason === undefined ? '' : ` (${reason})`}${queued}${lost}`
 }
 

@@ -63,7 +63,6 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
-  'upstream/refused',
   'upstream/silent',
   'upstream/unreachable',
 ] as const

@@ -16,7 +16,7 @@ import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import type { Authorizer } from './transaction-sink.ts'
-import type { LocalRules } from './upstream/local-rules.ts'
+import { changesProfiles, type LocalRules } from './upstream/local-rules.ts'
 import { Upstream } from './upstream/upstream.ts'
 import type { UpstreamView } from './upstream/upstream-view.ts'
 import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
@@ -64,8 +64,8 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const sink = new SessionSink({ store, clock, authorizer, signer })
   const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
   const taking = takingSignedValues(sink, values)
-  const upstream = openUpstream(parts, drivers, (...request) => csms.call(...request))
   const site = openSite?.((...request) => csms.call(...request))
+  const upstream = openUpstream(parts, { ...drivers, site, callStation: link.call })
   const csms: Csms = new Csms({
     config,
     store,
@@ -77,9 +77,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     observers: [drivers, site, upstream].filter((observer) => observer !== undefined),
     upstream: () => upstream?.views() ?? new Map(),
   })
-  await csms.start()
-  upstream?.start()
-  site?.start()
+  // Before the stations: whoever reads that they are served may give commands.
   const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
     (error: unknown): ControlServer | undefined => {
       // Stations are served all the same; the command says that it reaches nobody.
@@ -87,6 +85,14 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       return undefined
     },
   )
+  try {
+    await csms.start()
+  } catch (error) {
+    await control?.close()
+    throw error
+  }
+  upstream?.start()
+  site?.start()
   const journal = new OcppJournal(store)
   return {
     prune: (beforeMs) => {
@@ -112,14 +118,23 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   }
 }
 
+interface UpstreamNeighbours {
+  readonly authorizer: Authorizer
+  readonly reserving: Reserving
+  readonly site: SmartCharging | undefined
+  readonly callStation: Csms['call']
+}
+
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  { authorizer, reserving }: { readonly authorizer: Authorizer; readonly reserving: Reserving },
-  callStation: Csms['call'],
+  { authorizer, reserving, site, callStation }: UpstreamNeighbours,
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
   const rules: LocalRules = {
-    objectionTo: ({ stationId, action, payload }) => reserving.objectionTo(stationId, action, payload),
+    objectionTo: (command) =>
+      site?.shares(command.stationId) === true && changesProfiles(command)
+        ? { reason: 'the gateway shares the current of the house' }
+        : reserving.objectionTo(command.stationId, command.action, command.payload),
     mostAmps: () => upstream.maxProfileAmps,
   }
   return new Upstream({

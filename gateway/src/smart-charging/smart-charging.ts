@@ -65,6 +65,11 @@ export class SmartCharging implements StationObserver {
     this.#cancel()
   }
 
+  /** Whether a station's current is shared here. */
+  shares(stationId: string): boolean {
+    return this.#stations.has(stationId)
+  }
+
   view(): SiteView {
     return this.#controller.view
   }

@@ -156,6 +156,7 @@ export const migrations: readonly string[] = [
   CREATE INDEX upstream_messages_by_station ON upstream_messages (station, number);
   CREATE INDEX upstream_messages_waiting ON upstream_messages (station, number) WHERE state = 'waiting';
   CREATE INDEX upstream_messages_aside ON upstream_messages (station) WHERE state = 'aside';
+  CREATE INDEX upstream_messages_done ON upstream_messages (arrived_at) WHERE state <> 'waiting';
   CREATE INDEX upstream_messages_notices ON upstream_messages (station)
     WHERE state = 'waiting' AND action IN ('NotifyEvent', 'ReservationStatusUpdate', 'SecurityEventNotification');
   -- Not for MeterValues, as in the journal.

@@ -127,9 +127,17 @@ export class UpstreamQueue {
     }
   }
 
-  /** Upstream has answered. What may be told again by its station is remembered by its hash. */
-  delivered(number: number): void {
+  /** Upstream has answered. What its station may tell again is remembered by its hash. */
+  delivered({ number, stationId }: Pick<UpstreamMessage, 'number' | 'stationId'>): void {
     this.#store.sql("UPDATE upstream_messages SET state = 'delivered', payload = NULL WHERE number = ?").run(number)
+    // What stands before this one waits no more, so that few rows are looked at, however many wait.
+    this.#store
+      .sql(
+        `DELETE FROM upstream_messages WHERE state = 'delivered' AND number = (
+           SELECT number FROM upstream_messages WHERE station = ? AND number < ? AND action = 'MeterValues'
+           ORDER BY number DESC LIMIT 1 OFFSET ${rememberedMeterValues - 1})`,
+      )
+      .run(stationId, number)
   }
 
   /** Upstream has refused it once more. */
@@ -176,25 +184,14 @@ export class UpstreamQueue {
       .map(String)
   }
 
-  /** Forgets a chunk of what waits no more: old messages, and MeterValues that no station will tell again. */
+  /** Forgets a chunk of what waits no more and came before a time. */
   prune(beforeMs: number, chunk: number): void {
-    this.#store.write(() => {
-      this.#store
-        .sql(
-          `DELETE FROM upstream_messages WHERE number IN
-             (SELECT number FROM upstream_messages WHERE state <> 'waiting' AND arrived_at < ? LIMIT ?)`,
-        )
-        .run(beforeMs, chunk)
-      this.#store
-        .sql(
-          `DELETE FROM upstream_messages WHERE number IN (
-             SELECT number FROM (
-               SELECT number, state, row_number() OVER (PARTITION BY station ORDER BY number DESC) AS age
-               FROM upstream_messages WHERE action = 'MeterValues')
-             WHERE state = 'delivered' AND age > ${rememberedMeterValues} LIMIT ?)`,
-        )
-        .run(chunk)
-    })
+    this.#store
+      .sql(
+        `DELETE FROM upstream_messages WHERE number IN
+           (SELECT number FROM upstream_messages WHERE state <> 'waiting' AND arrived_at < ? LIMIT ?)`,
+      )
+      .run(beforeMs, chunk)
   }
 }
 

@@ -7,6 +7,7 @@ import { findSchema } from '../schemas.ts'
 import type { OcppPayload } from '../transaction-sink.ts'
 import { commandGroupNames, commandGroups, findOwnership, groupOf } from './command-groups.ts'
 import { upstreamIdsFrom } from './id-mapping.ts'
+import { changesProfiles } from './local-rules.ts'
 import { refuseCommand } from './refusals.ts'
 import { wayUp } from './what-goes-up.ts'
 
@@ -59,7 +60,7 @@ test('every request to a station is in one group, or belongs to the gateway; eve
   ])
 })
 
-test('every request can be refused in words that its schema has', (t) => {
+test('SPEC-168: every request can be refused in words that its schema has', (t) => {
   for (const version of ocppVersions) {
     const errors: string[] = []
     for (const action of ocppActions[version].csms) {
@@ -223,7 +224,7 @@ test('secrets of a station stay here', async (t) => {
   t.false(JSON.stringify(answer).includes('secret'))
 })
 
-test('a charging profile above the limit of the site is lowered to it, in ampere and in watt', async (t) => {
+test('SPEC-168: a charging profile above the limit of the site is lowered to it, in ampere and in watt', async (t) => {
   const { rig, ask } = await open(t, 'ocpp1.6', { rules: { mostAmps: () => 16 } })
   await ask('SetChargingProfile', { connectorId: 1, csChargingProfiles: profile16() })
   const watts = {
@@ -261,7 +262,7 @@ test('a charging profile above the limit of the site is lowered to it, in ampere
   t.regex(JSON.stringify(newer.rig.commands), /"limit":6,"limit_L2":6,"limit_L3":3/)
 })
 
-test('profiles of upstream have numbers of their own, and it can clear no others', async (t) => {
+test('SPEC-165: profiles of upstream have numbers of their own, and it can clear no others', async (t) => {
   const { rig, ask } = await open(t)
   await ask('SetChargingProfile', { connectorId: 1, csChargingProfiles: profile16() })
   t.like(rig.commands[0]?.payload['csChargingProfiles'], { chargingProfileId: 3 + upstreamIdsFrom })
@@ -297,7 +298,7 @@ test('profiles of upstream have numbers of their own, and it can clear no others
   )
 })
 
-test('what a local rule objects to is refused in its words: a reserved connector is occupied', async (t) => {
+test('SPEC-168: what a local rule objects to is refused in its words: a reserved connector is occupied', async (t) => {
   const { rig, ask } = await open(t, 'ocpp1.6', {
     rules: {
       objectionTo: ({ action, payload }) =>
@@ -316,6 +317,19 @@ test('what a local rule objects to is refused in its words: a reserved connector
   t.deepEqual(await ask('ReserveNow', reserve(2)), { status: 'Accepted' })
   t.is(rig.commands.length, 1)
   t.like(await rig.log.line('ocpp.upstream.command.refused'), { station: 'CP1', reason: 'reserved here' })
+})
+
+test('SPEC-168: where the gateway shares the current of the house, no profile of upstream takes its place', async (t) => {
+  const { rig, ask } = await open(t, 'ocpp1.6', {
+    rules: { objectionTo: (command) => (changesProfiles(command) ? { reason: 'shared here' } : undefined) },
+  })
+  const refused = { status: 'Rejected' }
+  t.deepEqual(await ask('SetChargingProfile', { connectorId: 1, csChargingProfiles: profile16() }), refused)
+  t.deepEqual(await ask('RemoteStartTransaction', { idTag: 'CARD', chargingProfile: profile16() }), refused)
+  t.deepEqual(await ask('ClearChargingProfile', { id: 3 }), { status: 'Unknown' })
+  t.deepEqual(rig.commands, [])
+  t.deepEqual(await ask('RemoteStartTransaction', { idTag: 'CARD' }), { status: 'Accepted' })
+  t.deepEqual(await ask('GetCompositeSchedule', { connectorId: 1, duration: 60 }), { status: 'Accepted' })
 })
 
 test('what is refused on its way to the station is refused upstream; what the station says goes up as it says it', async (t) => {

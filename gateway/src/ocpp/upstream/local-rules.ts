@@ -1,5 +1,6 @@
 import type { OcppVersion } from '@wattline/protocol'
 import type { OcppPayload } from '../transaction-sink.ts'
+import { groupOf } from './command-groups.ts'
 
 /** A command of upstream, as the station would get it. */
 export interface UpstreamCommand {
@@ -22,4 +23,12 @@ export interface LocalRules {
   objectionTo(command: UpstreamCommand): Objection | undefined
   /** The most that a charging profile may allow, in ampere on each phase; undefined where nothing limits it. */
   mostAmps(stationId: string): number | undefined
+}
+
+/**
+ * Whether a command would change how much a station may draw. Where the gateway shares the current of a house, a profile
+ * with a higher stack level would take the place of the gateway's own, and the fuse would be upstream's to keep.
+ */
+export function changesProfiles({ action, payload }: UpstreamCommand): boolean {
+  return groupOf(action) === 'profiles' || (groupOf(action) === 'start' && payload['chargingProfile'] !== undefined)
 }

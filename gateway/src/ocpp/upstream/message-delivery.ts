@@ -57,7 +57,7 @@ export class MessageDelivery {
       return
     }
     store.write(() => {
-      queue.delivered(message.number)
+      queue.delivered(message)
       if (isStart && message.transactionId !== undefined)
         transactions.name(stationId, message.transactionId, Number(theirs))
     })

@@ -68,7 +68,7 @@ function nextMessage(stationId: string, n: number, ours: number | undefined): Sa
   return { action: 'MeterValues', session, payload: { connectorId: 1, transactionId: ours, meterValue } }
 }
 
-test('whatever is cut, killed or said twice, upstream gets every message of every session: the same, in order, once', async (t) => {
+test('SPEC-161, SPEC-162: whatever is cut, killed or said twice, upstream gets every message of every session: the same, in order, once', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60 }), async (steps) => {
       const cleanups: (() => unknown)[] = []

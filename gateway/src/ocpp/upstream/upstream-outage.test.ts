@@ -20,7 +20,7 @@ interface Said {
 
 const time = (ms: number) => new Date(ms).toISOString()
 
-test('three days without upstream, 30 sessions, restarts: none lost, none doubled, order and times kept', async (t) => {
+test('SPEC-161: three days without upstream, 30 sessions, restarts: none lost, none doubled, order and times kept', async (t) => {
   const csms = await RpcUpstream.start(t.teardown)
   const dataDir = makeTempFolder(t.teardown)
   const stations: Readonly<Record<string, OcppVersion>> = { CP1: 'ocpp1.6', CP2: 'ocpp1.6', CP3: 'ocpp2.0.1' }

@@ -27,7 +27,7 @@ function open(t: ExecutionContext, options: Partial<UpstreamRigOptions> = {}) {
 
 const actions = (csms: FakeUpstream) => csms.received.map(({ action }) => action)
 
-test('a station appears upstream as itself: it presents itself first, then tells of its connectors', async (t) => {
+test('SPEC-160: a station appears upstream as itself: it presents itself first, then tells of its connectors', async (t) => {
   const { csms, rig, say } = open(t, { config: { identityPrefix: 'DE*ABC*' } })
   await say('StatusNotification', status('Available'))
   await say('BootNotification', boot)
@@ -36,6 +36,49 @@ test('a station appears upstream as itself: it presents itself first, then tells
   t.deepEqual(csms.of('BootNotification')[0]?.payload, boot)
   t.is(actions(csms).at(-1), 'StatusNotification', 'again after the boot')
   t.like(rig.upstream.views().get('CP1'), { state: 'connected', waiting: 0, aside: 0 })
+})
+
+test('SPEC-166: after an outage a station presents itself before it tells of its connectors', async (t) => {
+  const { csms, rig, say } = open(t)
+  csms.isReachable = false
+  await rig.advance(1)
+  await say('StatusNotification', status('Available'))
+  await say('BootNotification', boot)
+  csms.isReachable = true
+  await rig.advance(3_000)
+  t.deepEqual(actions(csms), ['BootNotification', 'StatusNotification'])
+})
+
+test('of a station that does not appear upstream nothing is kept for it', async (t) => {
+  const { csms, rig, say, begin } = open(t, { config: { stations: [{ id: 'CP9' }] } })
+  await say('BootNotification', boot)
+  await say('SecurityEventNotification', { type: 'InvalidMessages', timestamp: at(0) })
+  const ours = await begin()
+  await say('MeterValues', meterValues(1, ours))
+  await say('StopTransaction', stop(ours, 5))
+  await rig.advance(10_000)
+  for (const table of ['messages', 'transactions', 'latest']) {
+    t.is(rig.store.db.prepare(`SELECT count(*) FROM upstream_${table}`).pluck().get(), 0, table)
+  }
+  t.deepEqual([csms.targets, rig.commands], [[], []])
+})
+
+test('Q8: a station that has never presented itself is asked to, once it had the time to do so by itself', async (t) => {
+  const { csms, rig, say } = open(t)
+  await rig.advance(4_000)
+  t.deepEqual(rig.commands, [])
+  await rig.advance(2_000)
+  const trigger = { stationId: 'CP1', action: 'TriggerMessage', payload: { requestedMessage: 'BootNotification' } }
+  t.deepEqual(rig.commands, [trigger])
+  await say('BootNotification', boot)
+  await rig.advance(1)
+  t.deepEqual(
+    csms.of('BootNotification').map(({ payload }) => payload),
+    [boot],
+  )
+  rig.upstream.connected('CP1', 'ocpp1.6')
+  await rig.advance(6_000)
+  t.is(rig.commands.length, 1)
 })
 
 test('until upstream accepts the station, nothing else is sent', async (t) => {
@@ -73,7 +116,7 @@ test('heartbeats are the gateway’s own, at the interval of upstream, and only 
   t.deepEqual(rig.commands, [])
 })
 
-test('upstream’s numbers of transactions are its own: start, values, stop and the way back', async (t) => {
+test('SPEC-164: upstream’s numbers of transactions are its own: start, values, stop and the way back', async (t) => {
   const { csms, rig, say, begin } = open(t)
   const ours = await begin()
   await say('MeterValues', meterValues(1, ours))
@@ -90,7 +133,7 @@ test('upstream’s numbers of transactions are its own: start, values, stop and 
   t.deepEqual(csms.of('StopTransaction')[0]?.payload, { ...stop(ours, 5), transactionId: theirs })
 })
 
-test('Q17: what a station sends twice upstream gets once; a stop that says otherwise later is not told', async (t) => {
+test('SPEC-162: Q17: what a station sends twice upstream gets once; a stop that says otherwise later is not told', async (t) => {
   const { csms, rig, say, begin } = open(t)
   const ours = await begin()
   t.is(await begin(), ours)
@@ -129,7 +172,7 @@ test('2.x: an event that comes again with another offline flag is one event; wha
   t.deepEqual(got, [event(0), { ...event(1), offline: true }])
 })
 
-test('of a connector’s status upstream gets the latest, with the time at which it came', async (t) => {
+test('SPEC-166: of a connector’s status upstream gets the latest, with the time at which it came', async (t) => {
   const { csms, rig, say } = open(t)
   csms.isReachable = false
   await rig.advance(1)
@@ -151,7 +194,7 @@ test('of a connector’s status upstream gets the latest, with the time at which
   ])
 })
 
-test('3.7.1: a message that upstream refuses is sent again after growing pauses, then put aside; the others follow', async (t) => {
+test('SPEC-163: 3.7.1: a message that upstream refuses is sent again after growing pauses, then put aside; the others follow', async (t) => {
   const { csms, rig, say, begin } = open(t)
   csms.fate = ({ action }) => (action === 'MeterValues' ? { refused: 'no such unit' } : undefined)
   const ours = await begin()
@@ -176,7 +219,7 @@ test('3.7.1: a message that upstream refuses is sent again after growing pauses,
   t.like(rig.upstream.views().get('CP1'), { waiting: 0, aside: 1 })
 })
 
-test('a start that upstream never takes: its values go without a number, its stop is put aside with the reason', async (t) => {
+test('SPEC-164: a start that upstream never takes: its values go without a number, its stop is put aside with the reason', async (t) => {
   const { csms, rig, say, begin } = open(t, { config: { attempts: 1 } })
   csms.answer = (request) =>
     request.action === 'StartTransaction' ? { idTagInfo: { status: 'Accepted' } } : csms.usualAnswer(request)
@@ -191,7 +234,7 @@ test('a start that upstream never takes: its values go without a number, its sto
   t.regex(String((await rig.log.line('ocpp.upstream.aside', 2))['reason']), /never took the start/)
 })
 
-test('silence is no refusal: a message without an answer is sent again for ever, the same one', async (t) => {
+test('SPEC-163: silence is no refusal: a message without an answer is sent again for ever, the same one', async (t) => {
   const { csms, rig, begin } = open(t)
   csms.fate = ({ action }) => (action === 'StartTransaction' && csms.received.length < 12 ? 'answer-lost' : undefined)
   await begin()
@@ -201,7 +244,7 @@ test('silence is no refusal: a message without an answer is sent again for ever,
   t.like(rig.upstream.views().get('CP1'), { waiting: 0, aside: 0 })
 })
 
-test('a verdict of upstream against a driver of ours disturbs no session, unless the configuration says so', async (t) => {
+test('SPEC-167: a verdict of upstream against a driver of ours disturbs no session, unless the configuration says so', async (t) => {
   for (const onRefusal of ['continue', 'stop']) {
     const { csms, rig, begin } = open(t, { config: { onRefusal } })
     csms.answer = (request) =>
@@ -216,7 +259,7 @@ test('a verdict of upstream against a driver of ours disturbs no session, unless
   }
 })
 
-test('a station that stays away is seen away, but only after upstream has everything', async (t) => {
+test('SPEC-169: a station that stays away is seen away, but only after upstream has everything', async (t) => {
   const { csms, rig, begin } = open(t)
   csms.isReachable = false
   await rig.advance(1)
@@ -237,7 +280,7 @@ test('a station that stays away is seen away, but only after upstream has everyt
   t.deepEqual(csms.connected, ['CP1'], 'a short absence is nobody’s business')
 })
 
-test('Q2: what a station said in another version goes up in that version', async (t) => {
+test('SPEC-160: Q2: what a station said in another version goes up in that version', async (t) => {
   const { csms, rig, begin } = open(t)
   csms.isReachable = false
   await rig.advance(1)
@@ -267,7 +310,7 @@ test('a mended message goes up as it was understood, also after a restart', asyn
   t.deepEqual(csms.of('StartTransaction')[0]?.payload, start(0))
 })
 
-test('security events and alarms wait their turn like transactions; without end they are no more kept', async (t) => {
+test('SPEC-166: security events and alarms wait their turn like transactions; without end they are no more kept', async (t) => {
   const { csms, rig, say } = open(t)
   csms.isReachable = false
   await rig.advance(1)
@@ -311,7 +354,7 @@ test('upstream gets the reports that it has asked for, and no others', async (t)
   )
 })
 
-test('a reservation of upstream and one of the gateway never share a number', async (t) => {
+test('SPEC-165: a reservation of upstream and one of the gateway never share a number', async (t) => {
   const { csms, rig, say } = open(t)
   await rig.advance(1)
   await csms.ask('CP1', 'ReserveNow', { connectorId: 1, expiryDate: at(30), idTag: 'CARD', reservationId: 5 })
@@ -335,7 +378,7 @@ test('a reservation of upstream and one of the gateway never share a number', as
   t.like(rig.upstream.views().get('CP2'), { waiting: 0, aside: 0 })
 })
 
-test('who is begun for from upstream must be in the list of drivers here', async (t) => {
+test('SPEC-167: who is begun for from upstream must be in the list of drivers here', async (t) => {
   const { csms, rig } = open(t)
   await rig.advance(1)
   t.deepEqual(await csms.ask('CP1', 'RemoteStartTransaction', { idTag: blockedToken }), { status: 'Rejected' })
@@ -345,7 +388,7 @@ test('who is begun for from upstream must be in the list of drivers here', async
   t.deepEqual(await csms.ask('CP1', 'RemoteStartTransaction', { idTag: 'CARD' }), { status: 'Accepted' })
 })
 
-test('another CSMS in the place of the old one is told everything anew, and gets no number of the old one', async (t) => {
+test('SPEC-164: another CSMS in the place of the old one is told everything anew, and gets no number of the old one', async (t) => {
   const { csms, rig, say, begin } = open(t)
   await say('BootNotification', boot)
   const ours = await begin()
@@ -372,9 +415,9 @@ test('old messages are forgotten, those that wait never', async (t) => {
   await rig.advance(1)
   await say('MeterValues', meterValues(31, ours))
   const count = () => rig.store.db.prepare('SELECT count(*) FROM upstream_messages').pluck().get()
-  t.is(count(), 32)
+  t.is(count(), 22, 'the start, the last twenty, and the one that waits')
   rig.upstream.prune(0)
-  t.is(count(), 21, 'the last twenty are remembered')
+  t.is(count(), 22)
   rig.upstream.prune(rig.clock.nowMs + 1)
   t.is(count(), 1)
   t.is(rig.upstream.views().get('CP1')?.waiting, 1)

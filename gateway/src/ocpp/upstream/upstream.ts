@@ -50,6 +50,8 @@ const mostNotices = 1_000
 /** Connectors, and a few others. */
 const mostSubjects = 200
 const pruneChunk = 2_000
+/** A station that has just booted says so within this. */
+const bootWithinMs = 5_000
 
 /** An operator's CSMS: the stations appear there as they are, and it misses nothing. */
 export class Upstream implements StationObserver {
@@ -62,6 +64,7 @@ export class Upstream implements StationObserver {
   readonly #batch: TurnBatch
   readonly #links = new Map<string, UpstreamLink>()
   readonly #full = new Set<string>()
+  readonly #timers = new Map<string, () => void>()
   #isStarted = false
 
   /** Reads passwords and certificates; throws where one is missing. Nothing is open before `start`. */
@@ -89,6 +92,7 @@ export class Upstream implements StationObserver {
 
   async stop(): Promise<void> {
     this.#isStarted = false
+    for (const stationId of this.#timers.keys()) this.#stopTimer(stationId)
     this.#batch.flush()
     await Promise.all([...this.#links.values()].map((link) => link.stop()))
   }
@@ -109,10 +113,16 @@ export class Upstream implements StationObserver {
   }
 
   connected(stationId: string, version: OcppVersion): void {
-    this.#linkOf(stationId)?.stationConnected(version)
+    const link = this.#linkOf(stationId)
+    if (link === undefined) return
+    link.stationConnected(version)
+    this.#stopTimer(stationId)
+    const cancel = this.#parts.scheduler.after(bootWithinMs, () => void this.#askForBoot(stationId))
+    this.#timers.set(stationId, cancel)
   }
 
   disconnected(stationId: string): void {
+    this.#stopTimer(stationId)
     this.#links.get(stationId)?.stationGone()
   }
 
@@ -173,6 +183,21 @@ export class Upstream implements StationObserver {
     })
     this.#links.set(stationId, link)
     return link
+  }
+
+  #stopTimer(stationId: string): void {
+    this.#timers.get(stationId)?.()
+    this.#timers.delete(stationId)
+  }
+
+  // Many stations present themselves after a reboot only, and upstream may have come later than that.
+  async #askForBoot(stationId: string): Promise<void> {
+    try {
+      if (!this.#isStarted || this.#latest.has(stationId, 'BootNotification')) return
+      await this.#parts.callStation(stationId, 'TriggerMessage', { requestedMessage: 'BootNotification' })
+    } catch (error) {
+      this.#parts.log.debug('ocpp.upstream.boot.unknown', { station: stationId, ...errorFields(error) })
+    }
   }
 
   // Stored before the station is answered, as it keeps them until then.
