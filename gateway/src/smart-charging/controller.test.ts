@@ -320,3 +320,37 @@ test('whatever the household does: what was promised never grows beyond the limi
     { numRuns: 30 },
   )
 })
+
+test('a limit that was told as a default counts for the next car too, until its time is over', (t) => {
+  const { rig, models, run, plugIn, offers } = house([station('A', { habits: ['no-tx-profile'] })])
+  plugIn(0)
+  run(120)
+  t.deepEqual(offers(), [16])
+  rig.leave(models[0]!)
+  run(2)
+  plugIn(0)
+  run(1)
+  t.is(offers()[0], 16)
+  t.is(rig.controller.view.chargers[0]?.mostA, 16)
+})
+
+test('watts that were meant for three phases are counted as if one took them, until it is known who does', (t) => {
+  const { rig, run, plugIn } = house([station('A', { habits: ['watt-only'], hardwareA: 32 })])
+  run(10)
+  plugIn(0, { phases: 1, maxA: 32 })
+  run(2, () => t.is(rig.controller.view.chargers[0]?.mostA, 18))
+  run(60, () => t.true(Math.max(...rig.fuse) <= 25))
+  run(120)
+  t.true(Math.abs((rig.controller.view.chargers[0]?.mostA ?? 0) - 23.5) < 0.6)
+})
+
+test('the number of a transaction that comes late changes nothing', (t) => {
+  const { rig, models, run, offers } = house([station('A')])
+  models[0]!.begin(new Car(bigCar), rig.nowMs)
+  run(60)
+  t.deepEqual(offers(), [16])
+  rig.hear('A/1', { kind: 'began', transactionId: '5' })
+  run(1)
+  t.is(rig.controller.view.chargers[0]?.mostA, 16)
+  t.is(rig.controller.view.chargers[0]?.offeredA, 16)
+})
