@@ -63,7 +63,7 @@ export class Charger {
   #told: Offer | undefined
   #toldAs: ProfileStyle['purpose'] | undefined
   #doubts: readonly Offer[] = []
-  #change: { readonly atMs: number; readonly fromA: number } | undefined
+  #change: { readonly sentMs: number; readonly atMs: number; readonly fromA: number } | undefined
 
   constructor(setup: ChargerSetup, safeA: number, isAloneAtStation: boolean) {
     this.setup = setup
@@ -205,8 +205,12 @@ export class Charger {
     if (this.version === undefined) return sample?.currents ?? noCurrent
     if (!this.isActive(nowMs) || this.demand.isQuiet) return noCurrent
     const sinceChangeMs = nowMs - (this.#change?.atMs ?? Number.NEGATIVE_INFINITY)
-    const before = sinceChangeMs < followsMs ? (this.#change?.fromA ?? 0) : 0
-    const offered = Math.max(this.offeredA(nowMs), before, this.isInDoubt ? this.mostA(nowMs) : 0)
+    // Counted from the question: while the vehicle is taken to draw what it drew, a load that comes meanwhile is not seen.
+    const isFollowing = this.#change !== undefined && nowMs - this.#change.sentMs < followsMs
+    const before = isFollowing ? (this.#change?.fromA ?? 0) : 0
+    const told = Math.max(this.offeredA(nowMs), before)
+    // In doubt the car draws less, and the household more: too little is given then, never too much.
+    const offered = Math.min(told, ...this.#doubts.map((offer) => this.#mostOf(offer, nowMs)))
     if (sample === undefined || sample.offeredA === 0) {
       // Nothing is known of what it takes when it may: it begins a while after it was told.
       const begins = this.status === 'charging' || sinceChangeMs < beginsMs
@@ -231,20 +235,20 @@ export class Charger {
     if (outcome !== 'accepted') return
     // Answers come in the order of the requests: what is accepted now stands in the place of all before.
     if (pending.purpose === 'active') {
-      this.#changeTo(pending.offer, nowMs)
+      this.#changeTo(pending.offer, pending.sentMs, nowMs)
       this.#toldAs = pending.style.purpose
     } else {
       this.#default = pending.offer
       this.needsDefault = false
       // It stands in the place of a limit of the moment that was told in the same form.
-      if (this.#toldAs === pending.style.purpose) this.#changeTo(undefined, nowMs)
+      if (this.#toldAs === pending.style.purpose) this.#changeTo(undefined, pending.sentMs, nowMs)
     }
   }
 
-  #changeTo(offer: Offer | undefined, nowMs: number): void {
+  #changeTo(offer: Offer | undefined, sentMs: number, nowMs: number): void {
     const fromA = this.offeredA(nowMs)
     this.#told = offer
     this.#doubts = []
-    if (this.offeredA(nowMs) !== fromA) this.#change = { atMs: nowMs, fromA }
+    if (this.offeredA(nowMs) !== fromA) this.#change = { sentMs, atMs: nowMs, fromA }
   }
 }

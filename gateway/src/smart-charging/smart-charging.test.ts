@@ -146,11 +146,12 @@ test('a station whose clock is wrong is told times of its own', async (t) => {
   t.true(Date.parse(told) > beganMs + 6_600_000)
 })
 
-test('a station that is not of the site is nobody', async (t) => {
-  const { sharing, calls, run } = rig()
+test('a station that is not of the site is left alone, and named', async (t) => {
+  const { sharing, calls, log, run } = rig()
   sharing.connected('CP9', 'ocpp1.6')
   sharing.disconnected('CP9')
   await run(20)
+  t.true(log.lines.some(({ event }) => event === 'site.station.unlisted'))
   t.is(calls.length, 0)
 })
 

@@ -71,7 +71,11 @@ export class SmartCharging implements StationObserver {
 
   connected(stationId: string, version: OcppVersion): void {
     const words = this.#stations.get(stationId)
-    if (words === undefined) return
+    if (words === undefined) {
+      // What it takes counts as the household's: nobody can hold it back.
+      this.#parts.log.warn('site.station.unlisted', { station: stationId })
+      return
+    }
     words.forgetStatus()
     this.#askAtMs.set(stationId, this.#now + askStatusAfterMs)
     for (const { key } of this.#chargersOf(stationId))
