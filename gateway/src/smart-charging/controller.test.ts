@@ -85,6 +85,16 @@ test('when the meter falls silent, every car is at the safe current or below wit
   t.true(Math.min(...offers()) > 10)
 })
 
+test('a car that was paused gets the safe current too when nobody measures, as it would without the gateway', (t) => {
+  const { rig, run, plugIn, offers } = house([station('A')], { others: () => [22, 22, 22] })
+  plugIn(0)
+  run(60)
+  t.is(offers()[0], 0)
+  rig.isMeterLost = true
+  run(120)
+  t.is(offers()[0], 6)
+})
+
 test('when the gateway is gone, a station falls to the safe current by itself', (t) => {
   for (const habits of [[], ['relative-only'], ['no-tx-profile'], ['watt-only']] as const) {
     const { rig, run, plugIn, offers } = house([station('A', { habits })], { site: { profileSeconds: 60 } })
@@ -261,21 +271,21 @@ test('solar-first: the least from the grid, more from the roof', (t) => {
   t.true(Math.abs(offers()[0]! - 12) < 0.5)
 })
 
-test('a feeder holds its own limit, also through the feeder that it hangs on', (t) => {
+test('a feeder holds its own limit, also for what hangs on a feeder behind it', (t) => {
   const feeders = [
     { id: 'yard', limitA: 20 },
-    { id: 'garage', limitA: 12, behind: 'yard' },
+    { id: 'garage', limitA: 14, behind: 'yard' },
   ]
-  const { rig, run, plugIn, offers } = house([station('A'), station('B'), station('C')], {
+  const { rig, run, plugIn, offers } = house([station('A'), station('B')], {
     site: { mainFuseA: 63, feeders },
     chargers: { feeder: 'garage' },
   })
   for (const at of [0, 1]) plugIn(at)
   run(180)
-  t.deepEqual(offers().slice(0, 2), [6, 6])
+  t.deepEqual(offers(), [7, 7])
   t.deepEqual(
-    rig.controller.view.limits.slice(3).map(({ limitA }) => limitA),
-    [20, 20, 20, 12, 12, 12],
+    rig.controller.view.limits.slice(3).map(({ limitA, promisedA }) => [limitA, promisedA]),
+    [20, 20, 20, 14, 14, 14].map((limitA) => [limitA, 14]),
   )
 })
 

@@ -131,8 +131,8 @@ export class SiteController {
     let left = limits
     for (const charger of active) {
       if (this.#isBlind(charger, measured)) {
-        // Nobody sees what happens: the safe current, and no more than it has now.
-        shares.set(charger, Math.min(this.#safeA, charger.mostA(nowMs)))
+        // Nobody sees what happens: the current that is safe whatever happens.
+        shares.set(charger, this.#safeA)
         left = less(left, charger, charger.mostA(nowMs))
       } else if (charger.isControllable()) free.push(charger)
       else left = less(left, charger, charger.heldA(nowMs))
