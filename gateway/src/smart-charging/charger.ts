@@ -84,7 +84,8 @@ export class Charger {
         if (this.pending !== undefined) this.answered('lost', nowMs)
         return
       case 'booted':
-        // Some forget their profiles when they start.
+        // Some forget their profiles when they start, and their firmware may be another.
+        this.compliance.forget()
         this.#default = undefined
         this.needsDefault = true
         this.#told = undefined

@@ -88,6 +88,16 @@ test('a station that connects is told the safe current, and asked for its state 
   t.is(limitOf(calls[0]), 6)
 })
 
+test('a station is told nothing before it has spoken, and soon after', async (t) => {
+  const { sharing, calls, run, hear } = rig()
+  sharing.connected('CP1', 'ocpp1.6')
+  await run(3)
+  t.is(calls.length, 0)
+  hear('BootNotification', {})
+  await run(1)
+  t.is(calls.length, 1)
+})
+
 test('a transaction is given what the house leaves, under its own number', async (t) => {
   const { sharing, calls, run, begin } = rig()
   sharing.connected('CP1', 'ocpp1.6')
