@@ -39,21 +39,23 @@ function startSim(t: ExecutionContext, folder: string, { meter, ocpp }: { meter:
     version: 1,
     meters: [
       {
-        ...{ id: 'house', profile: 'eastron-sdm630', unitId: 1, curve: 'grid', sees: ['CP1'] },
+        ...{ id: 'house', profile: 'eastron-sdm630', unitId: 1, curve: 'grid', sees: ['CP1', 'CP2'] },
         tcp: { host: '127.0.0.1', port: meter },
       },
     ],
-    stations: [
-      {
-        ...{ id: 'CP1', ocpp: '1.6', url: `ws://127.0.0.1:${ocpp}` },
-        // It has begun without asking anybody, for a driver whom the gateway knows.
-        settings: { AllowOfflineTxForUnknownId: 'true', MeterValueSampleInterval: '2' },
-        steps: [
-          { at: 0.1, do: 'plug-in', vehicle: { maxCurrentA: 16 } },
-          { at: 0.2, do: 'present-card', idToken: 'CARD' },
-        ],
-      },
-    ],
+    stations: (['1.6', '2.0.1'] as const).map((version, at) => ({
+      ...{ id: `CP${at + 1}`, ocpp: version, url: `ws://127.0.0.1:${ocpp}` },
+      // It has begun without asking anybody, and goes on whatever it is told: what counts here is how much it takes.
+      settings:
+        version === '1.6'
+          ? { AllowOfflineTxForUnknownId: 'true', MeterValueSampleInterval: '2' }
+          : { 'AuthCtrlr.OfflineTxForUnknownIdEnabled': 'true', 'SampledDataCtrlr.TxUpdatedInterval': '2' },
+      quirks: ['session-after-refusal'],
+      steps: [
+        { at: 0.1, do: 'plug-in', vehicle: { maxCurrentA: 16 } },
+        { at: 0.2, do: 'present-card', idToken: 'CARD' },
+      ],
+    })),
   }
   writeFileSync(path, stringify(content))
   const sim = new Program('sim', ['--config', path])
@@ -78,7 +80,13 @@ function startGateway(t: ExecutionContext, folder: string, ports: { meter: numbe
     ocpp: { host, port: ports.ocpp },
     drivers: writeDriverList(folder, [{ token: 'CARD', driver: 'anna' }]),
     web: { host, port: ports.web },
-    site: { mainFuseA: 10, meter: 'house', safeCurrentA: 6, maxAgeSeconds: 3, stations: [{ id: 'CP1' }] },
+    site: {
+      mainFuseA: 13,
+      meter: 'house',
+      safeCurrentA: 6,
+      maxAgeSeconds: 3,
+      stations: [{ id: 'CP1' }, { id: 'CP2' }],
+    },
   }
   writeFileSync(path, stringify(content))
   const gateway = new Program('gateway', ['--config', path])
@@ -87,7 +95,7 @@ function startGateway(t: ExecutionContext, folder: string, ports: { meter: numbe
   return { gateway, get }
 }
 
-test('a car that takes 16 A behind a fuse of 10 A is held, and a silent meter is noticed', async (t) => {
+test('two cars that take 16 A each behind a fuse of 13 A are held, and a silent meter is noticed', async (t) => {
   const folder = makeTestFolder(t)
   const [meter = 0, seen = 0, ocpp = 0, called = 0, web = 0] = await freePorts(5)
   const { gateway, get } = startGateway(t, folder, { meter: seen, ocpp, web })
@@ -95,14 +103,23 @@ test('a car that takes 16 A behind a fuse of 10 A is held, and a silent meter is
   const wire = await startWire(t, { from: seen, to: meter })
   const sim = startSim(t, folder, { meter, ocpp: called })
   // It finds the gateway only when it charges already.
-  await sim.event(({ event, status }) => event === 'sim.station.status' && status === 'Charging')
+  for (const station of ['CP1', 'CP2']) {
+    await sim.event((line) => line.event === 'sim.station.connection.closed' && line['station'] === station)
+    await sim.event((line) => line['do'] === 'present-card' && line['station'] === station)
+  }
   await startWire(t, { from: called, to: ocpp })
-  const told = (purpose: string) =>
+  const told = (charger: string, purpose: string) =>
     gateway.event(
-      (line) => line.event === 'site.limit.told' && line['purpose'] === purpose && line['outcome'] === 'accepted',
+      (line) =>
+        line.event === 'site.limit.told' &&
+        line['charger'] === charger &&
+        line['purpose'] === purpose &&
+        line['outcome'] === 'accepted',
     )
-  t.is((await told('default'))['limitA'], 6)
-  t.like(await told('active'), { charger: 'CP1/1', as: 'TxProfile', unit: 'A' })
+  for (const charger of ['CP1/1', 'CP2/1']) {
+    t.is((await told(charger, 'default'))['limitA'], 6)
+    t.like(await told(charger, 'active'), { as: 'TxProfile', kind: 'Absolute', unit: 'A' })
+  }
   const currentOf = (text: string) =>
     Number(
       /wattline_meter_value\{point="gw-1\/house",measurand="Current.Import",phase="L1",tariff=""\} ([\d.]+)/.exec(
@@ -110,12 +127,12 @@ test('a car that takes 16 A behind a fuse of 10 A is held, and a silent meter is
       )?.[1],
     )
   let metrics = await get('metrics')
-  while (!(currentOf(metrics) < 8)) {
+  while (!(currentOf(metrics) < 13)) {
     await new Promise((resolve) => setTimeout(resolve, 200))
     metrics = await get('metrics')
   }
-  t.true(currentOf(metrics) > 5)
-  t.regex(metrics, /wattline_charger_state\{charger="CP1\/1",state="charging"\} 1/)
+  t.true(currentOf(metrics) > 10)
+  for (const one of [1, 2]) t.regex(metrics, new RegExp(`charger_state\\{charger="CP${one}/1",state="charging"\\} 1`))
   const before = gateway.log.length
   wire.cut()
   await gateway.event('site.measurement.lost', before)

@@ -56,13 +56,14 @@ export class Charger {
   status: ConnectorStatus = 'free'
   transaction: { readonly id: string | undefined; readonly sinceMs: number } | undefined
   pending: Pending | undefined
-  /** The station keeps the safe current by itself. */
-  hasDefault = false
   needsDefault = true
   readonly #safeA: number
+  /** What holds without us. */
+  #default: Offer | undefined
   #told: Offer | undefined
+  #toldAs: ProfileStyle['purpose'] | undefined
   #doubts: readonly Offer[] = []
-  #change: { readonly atMs: number; readonly fromA: number } | undefined
+  #change: { readonly sentMs: number; readonly atMs: number; readonly fromA: number } | undefined
 
   constructor(setup: ChargerSetup, safeA: number, isAloneAtStation: boolean) {
     this.setup = setup
@@ -83,8 +84,9 @@ export class Charger {
         if (this.pending !== undefined) this.answered('lost', nowMs)
         return
       case 'booted':
-        // Some forget their profiles when they start.
-        this.hasDefault = false
+        // Some forget their profiles when they start, and their firmware may be another.
+        this.compliance.forget()
+        this.#default = undefined
         this.needsDefault = true
         this.#told = undefined
         return
@@ -97,8 +99,7 @@ export class Charger {
         return
       case 'ended':
         this.transaction = undefined
-        this.#told = undefined // a TxProfile ends with its transaction
-        this.demand.forget()
+        this.#forgetVehicle()
         return
       case 'sample':
         this.#sampled(event.currents, nowMs)
@@ -107,14 +108,21 @@ export class Charger {
 
   #begin(id: string | undefined, nowMs: number): void {
     if (this.transaction !== undefined && (id === undefined || this.transaction.id === id)) return
-    const isNamedNow = this.transaction !== undefined && this.transaction.id === undefined
-    if (isNamedNow) {
-      this.transaction = { id, sinceMs: this.transaction?.sinceMs ?? nowMs }
-      return
-    }
-    this.transaction = { id, sinceMs: nowMs }
-    this.#told = undefined
+    // Its number may come when it charges already: after a restart of ours, or as some stations have it.
+    const isNamedNow = this.transaction?.id === undefined && this.#isUnderWay()
+    const sinceMs = isNamedNow ? (this.transaction?.sinceMs ?? nowMs) : nowMs
+    this.transaction = { id, sinceMs }
+    if (!isNamedNow) this.#forgetVehicle()
+  }
+
+  #isUnderWay(): boolean {
+    return this.transaction !== undefined || (this.status !== 'free' && this.status !== 'occupied')
+  }
+
+  #forgetVehicle(): void {
     this.demand.forget()
+    // A TxProfile ends with its transaction; what was told as a default holds for the next one too, until its time.
+    if (this.#toldAs === 'TxProfile') this.#told = undefined
   }
 
   #sampled(currents: PhaseCurrents, nowMs: number): void {
@@ -147,8 +155,8 @@ export class Charger {
   mostA(nowMs: number): number {
     const { maxCurrentA } = this.setup
     const { obeys, ignoresLimits } = this.compliance
-    if (ignoresLimits || !(obeys || this.hasDefault)) return maxCurrentA
-    const byDefault = this.hasDefault ? this.#safeA : maxCurrentA
+    if (ignoresLimits || !(obeys || this.#default !== undefined)) return maxCurrentA
+    const byDefault = this.#default === undefined ? maxCurrentA : this.#mostOf(this.#default, nowMs)
     const told = this.#told === undefined ? byDefault : this.#mostOf(this.#told, nowMs)
     const others = [...this.#doubts, ...(this.pending?.purpose === 'active' ? [this.pending.offer] : [])]
     const most = Math.max(told, ...others.map((offer) => this.#mostOf(offer, nowMs)))
@@ -167,6 +175,12 @@ export class Charger {
   /** Something was sent and never answered: it may hold or not. */
   get isInDoubt(): boolean {
     return this.#doubts.length > 0
+  }
+
+  /** How much more than its limit may flow in one phase: it is told in W while nobody knows among how many. */
+  get uncertainty(): number {
+    const isInWatts = this.compliance.activeStyle?.unit === 'W'
+    return isInWatts && this.demand.phasesLearned === undefined ? this.setup.phases.length : 1
   }
 
   // Watts that were meant for three phases may all flow through one.
@@ -192,8 +206,12 @@ export class Charger {
     if (this.version === undefined) return sample?.currents ?? noCurrent
     if (!this.isActive(nowMs) || this.demand.isQuiet) return noCurrent
     const sinceChangeMs = nowMs - (this.#change?.atMs ?? Number.NEGATIVE_INFINITY)
-    const before = sinceChangeMs < followsMs ? (this.#change?.fromA ?? 0) : 0
-    const offered = Math.max(this.offeredA(nowMs), before, this.isInDoubt ? this.mostA(nowMs) : 0)
+    // Counted from the question: while the vehicle is taken to draw what it drew, a load that comes meanwhile is not seen.
+    const isFollowing = this.#change !== undefined && nowMs - this.#change.sentMs < followsMs
+    const before = isFollowing ? (this.#change?.fromA ?? 0) : 0
+    const told = Math.max(this.offeredA(nowMs), before)
+    // In doubt the car draws less, and the household more: too little is given then, never too much.
+    const offered = Math.min(told, ...this.#doubts.map((offer) => this.#mostOf(offer, nowMs)))
     if (sample === undefined || sample.offeredA === 0) {
       // Nothing is known of what it takes when it may: it begins a while after it was told.
       const begins = this.status === 'charging' || sinceChangeMs < beginsMs
@@ -217,20 +235,21 @@ export class Charger {
     if (outcome === 'lost' && pending.purpose === 'active') this.#doubts = [...this.#doubts, pending.offer].slice(-8)
     if (outcome !== 'accepted') return
     // Answers come in the order of the requests: what is accepted now stands in the place of all before.
-    if (pending.purpose === 'active') this.#changeTo(pending.offer, nowMs)
-    else {
-      this.hasDefault = true
+    if (pending.purpose === 'active') {
+      this.#changeTo(pending.offer, pending.sentMs, nowMs)
+      this.#toldAs = pending.style.purpose
+    } else {
+      this.#default = pending.offer
       this.needsDefault = false
       // It stands in the place of a limit of the moment that was told in the same form.
-      const active = this.compliance.activeStyle(0)
-      if (active?.purpose === pending.style.purpose) this.#changeTo(undefined, nowMs)
+      if (this.#toldAs === pending.style.purpose) this.#changeTo(undefined, pending.sentMs, nowMs)
     }
   }
 
-  #changeTo(offer: Offer | undefined, nowMs: number): void {
+  #changeTo(offer: Offer | undefined, sentMs: number, nowMs: number): void {
     const fromA = this.offeredA(nowMs)
     this.#told = offer
     this.#doubts = []
-    if (this.offeredA(nowMs) !== fromA) this.#change = { atMs: nowMs, fromA }
+    if (this.offeredA(nowMs) !== fromA) this.#change = { sentMs, atMs: nowMs, fromA }
   }
 }

@@ -65,8 +65,8 @@ export class Compliance {
   }
 
   /** The next form to try for the limit of the moment. */
-  activeStyle(at = 0): ProfileStyle | undefined {
-    return this.#actives[at]
+  get activeStyle(): ProfileStyle | undefined {
+    return this.#actives[0]
   }
 
   /** How a limit is told to it. */

@@ -85,6 +85,16 @@ test('when the meter falls silent, every car is at the safe current or below wit
   t.true(Math.min(...offers()) > 10)
 })
 
+test('a car that was paused gets the safe current too when nobody measures, as it would without the gateway', (t) => {
+  const { rig, run, plugIn, offers } = house([station('A')], { others: () => [22, 22, 22] })
+  plugIn(0)
+  run(60)
+  t.is(offers()[0], 0)
+  rig.isMeterLost = true
+  run(120)
+  t.is(offers()[0], 6)
+})
+
 test('when the gateway is gone, a station falls to the safe current by itself', (t) => {
   for (const habits of [[], ['relative-only'], ['no-tx-profile'], ['watt-only']] as const) {
     const { rig, run, plugIn, offers } = house([station('A', { habits })], { site: { profileSeconds: 60 } })
@@ -261,21 +271,21 @@ test('solar-first: the least from the grid, more from the roof', (t) => {
   t.true(Math.abs(offers()[0]! - 12) < 0.5)
 })
 
-test('a feeder holds its own limit, also through the feeder that it hangs on', (t) => {
+test('a feeder holds its own limit, also for what hangs on a feeder behind it', (t) => {
   const feeders = [
     { id: 'yard', limitA: 20 },
-    { id: 'garage', limitA: 12, behind: 'yard' },
+    { id: 'garage', limitA: 14, behind: 'yard' },
   ]
-  const { rig, run, plugIn, offers } = house([station('A'), station('B'), station('C')], {
+  const { rig, run, plugIn, offers } = house([station('A'), station('B')], {
     site: { mainFuseA: 63, feeders },
     chargers: { feeder: 'garage' },
   })
   for (const at of [0, 1]) plugIn(at)
   run(180)
-  t.deepEqual(offers().slice(0, 2), [6, 6])
+  t.deepEqual(offers(), [7, 7])
   t.deepEqual(
-    rig.controller.view.limits.slice(3).map(({ limitA }) => limitA),
-    [20, 20, 20, 12, 12, 12],
+    rig.controller.view.limits.slice(3).map(({ limitA, promisedA }) => [limitA, promisedA]),
+    [20, 20, 20, 14, 14, 14].map((limitA) => [limitA, 14]),
   )
 })
 
@@ -319,4 +329,38 @@ test('whatever the household does: what was promised never grows beyond the limi
     }),
     { numRuns: 30 },
   )
+})
+
+test('a limit that was told as a default counts for the next car too, until its time is over', (t) => {
+  const { rig, models, run, plugIn, offers } = house([station('A', { habits: ['no-tx-profile'] })])
+  plugIn(0)
+  run(120)
+  t.deepEqual(offers(), [16])
+  rig.leave(models[0]!)
+  run(2)
+  plugIn(0)
+  run(1)
+  t.is(offers()[0], 16)
+  t.is(rig.controller.view.chargers[0]?.mostA, 16)
+})
+
+test('watts that were meant for three phases are counted as if one took them, until it is known who does', (t) => {
+  const { rig, run, plugIn } = house([station('A', { habits: ['watt-only'], hardwareA: 32 })])
+  run(10)
+  plugIn(0, { phases: 1, maxA: 32 })
+  run(2, () => t.is(rig.controller.view.chargers[0]?.mostA, 18))
+  run(60, () => t.true(Math.max(...rig.fuse) <= 25))
+  run(120)
+  t.true(Math.abs((rig.controller.view.chargers[0]?.mostA ?? 0) - 23.5) < 0.6)
+})
+
+test('the number of a transaction that comes late changes nothing', (t) => {
+  const { rig, models, run, offers } = house([station('A')])
+  models[0]!.begin(new Car(bigCar), rig.nowMs)
+  run(60)
+  t.deepEqual(offers(), [16])
+  rig.hear('A/1', { kind: 'began', transactionId: '5' })
+  run(1)
+  t.is(rig.controller.view.chargers[0]?.mostA, 16)
+  t.is(rig.controller.view.chargers[0]?.offeredA, 16)
 })

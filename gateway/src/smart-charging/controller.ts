@@ -40,6 +40,12 @@ export interface ChargerView {
   readonly state: 'idle' | 'charging' | 'paused' | 'offline' | 'refuses' | 'ignores'
 }
 
+interface Decision {
+  readonly wanted: ReadonlyMap<Charger, number>
+  readonly limits: readonly Limit[]
+  readonly measured: Measurements
+}
+
 const chanceEveryMs = 600_000
 const chanceMs = 90_000
 
@@ -77,7 +83,7 @@ export class SiteController {
     const active = this.chargers.filter((charger) => charger.isActive(nowMs))
     const limits = this.#limits(active, measured, nowMs)
     const wanted = this.#share(active, limits, measured, nowMs)
-    const granted = this.#grant(active, wanted, limits, nowMs)
+    const granted = this.#grant(active, { wanted, limits, measured }, nowMs)
     this.#turns.served(active, (charger) => (granted.get(charger) ?? charger.heldA(nowMs)) > 0, nowMs)
     this.#look(active, limits, measured, nowMs)
     return this.chargers.flatMap((charger) => this.#tell(charger, granted.get(charger), nowMs))
@@ -125,8 +131,8 @@ export class SiteController {
     let left = limits
     for (const charger of active) {
       if (this.#isBlind(charger, measured)) {
-        // Nobody sees what happens: the safe current, and no more than it has now.
-        shares.set(charger, Math.min(this.#safeA, charger.mostA(nowMs)))
+        // Nobody sees what happens: the current that is safe whatever happens.
+        shares.set(charger, this.#safeA)
         left = less(left, charger, charger.mostA(nowMs))
       } else if (charger.isControllable()) free.push(charger)
       else left = less(left, charger, charger.heldA(nowMs))
@@ -174,7 +180,7 @@ export class SiteController {
   }
 
   // Less at once; more only after a while, and only out of what nobody may still be taking.
-  #grant(active: readonly Charger[], wanted: ReadonlyMap<Charger, number>, limits: readonly Limit[], nowMs: number) {
+  #grant(active: readonly Charger[], { wanted, limits, measured }: Decision, nowMs: number) {
     const granted = new Map<Charger, number>()
     const promised = new Map(active.map((charger) => [charger.setup.key, charger.mostA(nowMs)]))
     const room = (limit: Limit, slackA = 0) =>
@@ -184,7 +190,7 @@ export class SiteController {
     for (const [charger, share] of wanted) {
       const { key } = charger.setup
       const now = Math.max(charger.offeredA(nowMs), charger.mostA(nowMs))
-      const isTrifle = share > 0 && now - share < 0.5 && !isTight(key)
+      const isTrifle = share > 0 && now - share < 0.5 && !isTight(key) && !this.#isBlind(charger, measured)
       const offeredA = charger.offeredA(nowMs)
       granted.set(charger, share < now && !isTrifle ? Math.min(share, offeredA) : offeredA)
     }
@@ -194,11 +200,14 @@ export class SiteController {
       const risen = this.#raises.next(charger, now, wanted.get(charger) ?? 0, nowMs)
       if (risen <= now || (granted.get(charger) ?? 0) < now) continue
       const spare = Math.min(...bound(key).map((limit) => room(limit) / (limit.weights.get(key) ?? 1)))
-      const reach = Math.min(risen, (promised.get(key) ?? 0) + spare)
+      const { uncertainty } = charger
+      // Where watts may flow through fewer phases than meant, the least must show first through how many they do.
+      const most = uncertainty > 1 ? minCurrentA : risen
+      const reach = Math.min(risen, most, (promised.get(key) ?? 0) + spare)
       const fits = stepsA === undefined ? Math.floor(reach * 10 + 1e-6) / 10 : (stepsA.findLast((a) => a <= reach) ?? 0)
       if (fits < minCurrentA || fits <= now) continue
       granted.set(charger, fits)
-      promised.set(key, Math.max(fits, promised.get(key) ?? 0))
+      promised.set(key, Math.max(fits * uncertainty, promised.get(key) ?? 0))
       this.#raises.done(charger)
     }
     return granted
@@ -208,7 +217,7 @@ export class SiteController {
     const { compliance } = charger
     if (!charger.isControllable()) return []
     const isDefaultFirst = charger.needsDefault && compliance.defaultStyle !== undefined
-    const style = isDefaultFirst ? compliance.defaultStyle : compliance.activeStyle()
+    const style = isDefaultFirst ? compliance.defaultStyle : compliance.activeStyle
     if (style === undefined) return []
     if (!isDefaultFirst) {
       const isDue = nowMs >= charger.refreshAtMs(this.#site.profileSeconds * 1000)
@@ -217,7 +226,7 @@ export class SiteController {
     }
     const toldA = compliance.toldAs(isDefaultFirst ? this.#safeA : (limitA ?? 0))
     const phases = style.unit === 'W' ? charger.phases.length : charger.setup.phases.length
-    const untilMs = nowMs + this.#site.profileSeconds * 1000
+    const untilMs = isDefaultFirst ? Number.POSITIVE_INFINITY : nowMs + this.#site.profileSeconds * 1000
     const dividedBy = style.unit === 'W' ? phases : undefined
     charger.pending = {
       purpose: isDefaultFirst ? 'default' : 'active',

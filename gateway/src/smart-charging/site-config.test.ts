@@ -63,8 +63,31 @@ test('a site that cannot work is refused in words', (t) => {
     [{ stations: [{ id: 'CP1' }, { id: 'CP1' }] }, /each connector of a station once/],
     [{ stations: [{ id: 'CP1', feeder: 'garage' }] }, /feeder of each station among the feeders/],
     [{ feeders: [{ id: 'a', limitA: 10, behind: 'a' }] }, /a feeder that is listed before/],
+    [
+      {
+        feeders: [
+          { id: 'a', limitA: 30, behind: 'b' },
+          { id: 'b', limitA: 30, behind: 'a' },
+        ],
+        stations: [{ id: 'CP1', feeder: 'b' }],
+      },
+      /a feeder that is listed before/,
+    ],
     [{ phases: 1, stations: [{ id: 'CP1', phases: ['L2'] }] }, /a house with one phase/],
     [{ safeCurrentA: 3 }, /site.safeCurrentA/],
+    [
+      {
+        feeders: [
+          { id: 'a', limitA: 10 },
+          { id: 'b', limitA: 20, behind: 'a' },
+        ],
+        stations: [
+          { id: 'CP1', feeder: 'b' },
+          { id: 'CP2', feeder: 'b' },
+        ],
+      },
+      /of a feeder together within its limitA/,
+    ],
     [{ safeCurrentA: 20, stations: [{ id: 'CP1' }, { id: 'CP2' }] }, /all stations together within mainFuseA/],
     [{ stations: [{ id: 'CP1', maxCurrentA: 10, minCurrentA: 13 }] }, /minCurrentA below maxCurrentA/],
     [{ stations: [{ id: 'CP1', stepsA: [8, 6] }] }, /ascending/],

@@ -38,6 +38,16 @@ const feeder = v.strictObject({
   meter: v.exactOptional(id),
 })
 
+/** The feeders from one to the house, itself included. */
+export function wayTo(
+  feeders: readonly { readonly id: string; readonly behind?: string }[],
+  id: string | undefined,
+): readonly string[] {
+  const at = feeders.findIndex((one) => one.id === id)
+  // Only those that are listed before: a ring ends too, and is told as a problem of its own.
+  return feeders[at] === undefined ? [] : [feeders[at].id, ...wayTo(feeders.slice(0, at), feeders[at].behind)]
+}
+
 const charger = v.pipe(
   v.strictObject({
     /** Its identity in OCPP. */
@@ -120,6 +130,17 @@ export const siteShape = v.pipe(
         return on.length * site.safeCurrentA <= site.mainFuseA
       }),
     'expected safeCurrentA of all stations together within mainFuseA: nobody measures then',
+  ),
+  v.check(
+    ({ feeders, stations, safeCurrentA }) =>
+      feeders.every(({ id: feederId, limitA }) => {
+        const isBelow = (one: { feeder?: string }) => wayTo(feeders, one.feeder).includes(feederId)
+        return phaseNames.every((phase) => {
+          const on = stations.filter((one) => isBelow(one) && (one.phases ?? phaseNames).includes(phase))
+          return on.length * safeCurrentA <= limitA
+        })
+      }),
+    'expected safeCurrentA of all stations of a feeder together within its limitA: nobody measures then',
   ),
 )
 

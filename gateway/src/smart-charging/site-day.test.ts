@@ -1,7 +1,7 @@
 import test from 'ava'
 import * as v from 'valibot'
 import { allocate } from './allocate.ts'
-import { makeSite, mapPhases, type PhaseCurrents } from './site.ts'
+import { makeSite, mapPhases, noCurrent, type PhaseCurrents } from './site.ts'
 import { siteShape } from './site-config.ts'
 import { Car, type CarOptions, SiteRig, StationModel, type StationOptions } from './site-rig.ts'
 
@@ -30,16 +30,17 @@ function household(seed: number): (second: number) => PhaseCurrents {
     ampere: 1 + 9 * random(),
   }))
   const clouds = Array.from({ length: 60 }, () => ({ from: 7 * hour + 10 * hour * random(), seconds: 600 * random() }))
-  return (second) => {
+  const seconds = Array.from({ length: day + 1 }, (_, second): PhaseCurrents => {
     const at = second / hour
     const sun = at > 7 && at < 17 ? Math.sin(((at - 7) / 10) * Math.PI) : 0
-    const isCloudy = clouds.some(({ from, seconds }) => second >= from && second < from + seconds)
+    const isCloudy = clouds.some(({ from, seconds: span }) => second >= from && second < from + span)
     const roofA = 13 * sun * (isCloudy ? 0.3 : 1)
-    const on = appliances.filter(({ from, seconds }) => second >= from && second < from + seconds)
+    const on = appliances.filter(({ from, seconds: span }) => second >= from && second < from + span)
     // A household that trips its own fuse is none of our business.
     const loadOf = (phase: number) => on.reduce((sum, one) => sum + (one.phase === phase ? one.ampere : 0), 1.5)
     return mapPhases((phase) => Math.min(loadOf(phase), fuseA - 1) - roofA)
-  }
+  })
+  return (second) => seconds[second] ?? noCurrent
 }
 
 interface Visit {

@@ -1,4 +1,4 @@
-import { type ChargerConfig, phaseNames, type SiteConfig } from './site-config.ts'
+import { type ChargerConfig, phaseNames, type SiteConfig, wayTo } from './site-config.ts'
 
 /** Currents of L1, L2, L3 of the house, in A; below zero where it exports. */
 export type PhaseCurrents = readonly [number, number, number]
@@ -27,16 +27,12 @@ export interface Site extends Omit<SiteConfig, 'stations' | 'phases'> {
 export function makeSite(config: SiteConfig): Site {
   const { stations, phases: count, feeders, ...rest } = config
   const housePhases = phaseNames.slice(0, count)
-  const wayTo = (id: string | undefined): readonly string[] => {
-    const feeder = feeders.find((one) => one.id === id)
-    return feeder === undefined ? [] : [feeder.id, ...wayTo(feeder.behind)]
-  }
   const chargers = stations.map(({ id, phases = housePhases, feeder, ...more }) => ({
     ...more,
     key: `${id}/${more.connector}`,
     station: id,
     phases: phases.map((phase) => phaseNames.indexOf(phase)),
-    feeders: wayTo(feeder),
+    feeders: wayTo(feeders, feeder),
   }))
   return { ...rest, feeders, phases: housePhases.map((_, at) => at), chargers }
 }

@@ -88,6 +88,16 @@ test('a station that connects is told the safe current, and asked for its state 
   t.is(limitOf(calls[0]), 6)
 })
 
+test('a station is told nothing before it has spoken, and soon after', async (t) => {
+  const { sharing, calls, run, hear } = rig()
+  sharing.connected('CP1', 'ocpp1.6')
+  await run(3)
+  t.is(calls.length, 0)
+  hear('BootNotification', {})
+  await run(1)
+  t.is(calls.length, 1)
+})
+
 test('a transaction is given what the house leaves, under its own number', async (t) => {
   const { sharing, calls, run, begin } = rig()
   sharing.connected('CP1', 'ocpp1.6')
@@ -146,11 +156,12 @@ test('a station whose clock is wrong is told times of its own', async (t) => {
   t.true(Date.parse(told) > beganMs + 6_600_000)
 })
 
-test('a station that is not of the site is nobody', async (t) => {
-  const { sharing, calls, run } = rig()
+test('a station that is not of the site is left alone, and named', async (t) => {
+  const { sharing, calls, log, run } = rig()
   sharing.connected('CP9', 'ocpp1.6')
   sharing.disconnected('CP9')
   await run(20)
+  t.true(log.lines.some(({ event }) => event === 'site.station.unlisted'))
   t.is(calls.length, 0)
 })
 

@@ -30,6 +30,8 @@ export interface SmartChargingParts {
 }
 
 const everyMs = 1_000
+/** OCPP has a station speak first: what it is told before its boot is accepted it may refuse. Some never boot again. */
+const arrivesWithinMs = 5_000
 /** Most stations tell their state by themselves when they connect. */
 const askStatusAfterMs = 10_000
 
@@ -40,6 +42,7 @@ export class SmartCharging implements StationObserver {
   readonly #controller: SiteController
   readonly #stations = new Map<string, StationWords>()
   readonly #askAtMs = new Map<string, number>()
+  readonly #arriving = new Map<string, { readonly version: OcppVersion; readonly untilMs: number }>()
   readonly #states = new Map<string, ChargerView['state']>()
   #wasMeasured: boolean | undefined
   #cancel: () => void = () => {}
@@ -76,21 +79,26 @@ export class SmartCharging implements StationObserver {
 
   connected(stationId: string, version: OcppVersion): void {
     const words = this.#stations.get(stationId)
-    if (words === undefined) return
+    if (words === undefined) {
+      // What it takes counts as the household's: nobody can hold it back.
+      this.#parts.log.warn('site.station.unlisted', { station: stationId })
+      return
+    }
     words.forgetStatus()
     this.#askAtMs.set(stationId, this.#now + askStatusAfterMs)
-    for (const { key } of this.#chargersOf(stationId))
-      this.#controller.hear(key, { kind: 'connected', version }, this.#now)
+    this.#arriving.set(stationId, { version, untilMs: this.#now + arrivesWithinMs })
   }
 
   disconnected(stationId: string): void {
     this.#askAtMs.delete(stationId)
+    this.#arriving.delete(stationId)
     for (const { key } of this.#chargersOf(stationId)) this.#controller.hear(key, { kind: 'disconnected' }, this.#now)
   }
 
   heard({ stationId, action }: StationCall, payload: OcppPayload, answer: OcppPayload | undefined): void {
     const words = this.#stations.get(stationId)
     if (words === undefined) return
+    this.#arrive(stationId)
     if (action === 'BootNotification') {
       for (const { key } of this.#chargersOf(stationId)) this.#controller.hear(key, { kind: 'booted' }, this.#now)
       return
@@ -121,7 +129,18 @@ export class SmartCharging implements StationObserver {
     this.#controller.hear(key, { kind: 'sample', currents }, this.#now)
   }
 
+  #arrive(stationId: string): void {
+    const arriving = this.#arriving.get(stationId)
+    this.#arriving.delete(stationId)
+    if (arriving === undefined) return
+    const { version } = arriving
+    for (const { key } of this.#chargersOf(stationId)) {
+      this.#controller.hear(key, { kind: 'connected', version }, this.#now)
+    }
+  }
+
   #step(): void {
+    for (const [station, { untilMs }] of this.#arriving) if (this.#now >= untilMs) this.#arrive(station)
     for (const charger of this.#site.chargers) {
       const currents = charger.meter === undefined ? undefined : this.#currentsOf(charger.meter, charger.phases)
       if (currents !== undefined) this.#sample(charger, currents)
