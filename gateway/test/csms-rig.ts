@@ -2,7 +2,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { decodeWith } from '@wattline/protocol'
 import { type ClientOptions, WebSocket } from 'ws'
 import type { Log } from '../src/log.ts'
-import { Csms } from '../src/ocpp/csms.ts'
+import { Csms, type CsmsParts } from '../src/ocpp/csms.ts'
 import { JournalSink } from '../src/ocpp/journal-sink.ts'
 import { ocppShape } from '../src/ocpp/ocpp-config.ts'
 import type { Authorizer, TransactionSink } from '../src/ocpp/transaction-sink.ts'
@@ -71,6 +71,8 @@ export interface CsmsRig {
 export interface CsmsRigOptions {
   readonly sink?: (store: Store) => TransactionSink
   readonly dataDir?: string
+  /** Stands in the place of the usual parts. */
+  readonly parts?: (usual: Pick<CsmsParts, 'clock' | 'log'>) => Partial<CsmsParts>
 }
 
 /** For tests: the stations' server on free ports, with a real database. */
@@ -90,6 +92,7 @@ export async function startCsms(
     log,
     sink: sink?.(store) ?? new JournalSink(store, testAuthorizer),
     authorizer: testAuthorizer,
+    ...options.parts?.({ clock, log }),
   })
   await csms.start()
   teardown(async () => {

@@ -1,6 +1,7 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { decodeWith, WattError } from '@wattline/protocol'
+import type { Commissioner } from './adopt/commissioner.ts'
 import { type ControlReply, controlPath, controlRequestShape, longestControlLine } from './control-socket.ts'
 import type { Csms } from './csms.ts'
 
@@ -9,7 +10,7 @@ export interface ControlServer {
 }
 
 /** Takes commands on a socket in the data folder. */
-export async function startControl(dataDir: string, csms: Csms): Promise<ControlServer> {
+export async function startControl(dataDir: string, csms: Csms, commissioner: Commissioner): Promise<ControlServer> {
   const path = controlPath(dataDir)
   // What a killed gateway left; the lock on the data folder says that it is gone.
   rmSync(path, { force: true })
@@ -17,7 +18,7 @@ export async function startControl(dataDir: string, csms: Csms): Promise<Control
   const server = createServer((socket) => {
     sockets.add(socket.on('close', () => sockets.delete(socket)).on('error', () => socket.destroy()))
     readLine(socket, async (line) => {
-      socket.end(`${JSON.stringify(await answer(line, csms))}\n`)
+      socket.end(`${JSON.stringify(await answer(line, csms, commissioner))}\n`)
     })
   })
   await new Promise<void>((resolve, reject) => {
@@ -48,10 +49,12 @@ function readLine(socket: Socket, take: (line: string) => Promise<void>): void {
   socket.setEncoding('utf8').on('data', onData)
 }
 
-async function answer(line: string, csms: Csms): Promise<ControlReply> {
+async function answer(line: string, csms: Csms, commissioner: Commissioner): Promise<ControlReply> {
   try {
     const request = decodeWith(controlRequestShape, parse(line), 'command', 'message/invalid')
     if (request.command === 'stations') return { ok: true, result: csms.stations() }
+    if (request.command === 'adopt') return { ok: true, result: await commissioner.adopt(request) }
+    if (request.command === 'abandon') return { ok: true, result: commissioner.abandon(request.station) }
     return { ok: true, result: await csms.call(request.station, request.action, request.payload) }
   } catch (error) {
     if (!(error instanceof WattError)) throw error

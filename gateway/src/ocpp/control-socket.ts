@@ -1,6 +1,7 @@
 import { join } from 'node:path'
-import { errorCodes } from '@wattline/protocol'
+import { errorCodes, integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
+import { stationIdShape } from './ocpp-config.ts'
 
 /** Where a running gateway takes commands: only for whoever may enter its data folder. */
 export function controlPath(dataDir: string): string {
@@ -10,6 +11,13 @@ export function controlPath(dataDir: string): string {
 /** One command, as a line of JSON. */
 export const controlRequestShape = v.variant('command', [
   v.strictObject({ command: v.literal('stations') }),
+  v.strictObject({
+    command: v.literal('adopt'),
+    station: stationIdShape,
+    profile: v.exactOptional(v.picklist([0, 1, 2, 3])),
+    waitSeconds: integerBetween(0, 3_600),
+  }),
+  v.strictObject({ command: v.literal('abandon'), station: v.string() }),
   v.strictObject({ command: v.literal('call'), station: v.string(), action: v.string(), payload: v.unknown() }),
 ])
 

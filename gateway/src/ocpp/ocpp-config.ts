@@ -13,10 +13,13 @@ export const ocppDefaults = {
   maxMessageBytes: 1_048_576,
   messagesPerSecond: 50,
   tlsPort: 9221,
+  certificateDays: 365,
+  renewBeforeDays: 30,
 } as const
 
 const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
-const stationId = v.pipe(
+/** The identity of a charging station. */
+export const stationIdShape = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9*\-_=:+|@.~!]{1,48}$/, 'expected 1 to 48 letters, digits and * - _ = : + | @ . ~ !'),
 )
@@ -35,7 +38,7 @@ const timeZone = v.pipe(
 )
 
 const station = v.strictObject({
-  id: stationId,
+  id: stationIdShape,
   /** Where it differs from that of all. */
   securityProfile: v.exactOptional(securityProfile),
   /** The password of Basic authentication, alone in a file. */
@@ -61,6 +64,18 @@ export const ocppShape = v.pipe(
         keyFile: path,
         /** Who signs the stations' certificates: needed for profile 3. */
         clientCaFile: v.exactOptional(path),
+        /** The name or address that stations are told to connect to; ours as they see it where it is left out. */
+        publicHost: v.exactOptional(
+          v.pipe(v.string(), v.regex(/^[A-Za-z0-9.\-:[\]]+$/, 'expected a host name or address')),
+        ),
+      }),
+    ),
+    /** Gives stations their certificates, with the authority that `wattline-gateway ocpp ca init` has made. */
+    authority: v.exactOptional(
+      v.strictObject({
+        certificateDays: v.optional(integerBetween(1, 3_650), ocppDefaults.certificateDays),
+        /** Stations are asked to renew theirs when it ends within so many days. */
+        renewBeforeDays: v.optional(integerBetween(1, 1_000), ocppDefaults.renewBeforeDays),
       }),
     ),
     stations: v.optional(v.array(station), []),
@@ -85,6 +100,10 @@ export const ocppShape = v.pipe(
     ({ tls, stations, securityProfile: all }) =>
       tls !== undefined || stations.every((one) => (one.securityProfile ?? all) < 2),
     'expected tls, which security profiles 2 and 3 need',
+  ),
+  v.check(
+    ({ tls, authority }) => authority === undefined || tls?.clientCaFile !== undefined,
+    'expected tls with clientCaFile, which an authority needs',
   ),
   v.check(
     ({ tls, stations, securityProfile: all }) =>
@@ -113,7 +132,7 @@ export function withAbsoluteOcppFiles(config: OcppConfig, absolute: (path: strin
       ? {}
       : {
           tls: {
-            port: tls.port,
+            ...tls,
             certFile: absolute(tls.certFile),
             keyFile: absolute(tls.keyFile),
             ...(tls.clientCaFile === undefined ? {} : { clientCaFile: absolute(tls.clientCaFile) }),

@@ -4,6 +4,8 @@ import { createRPCError, type RPCClient } from 'ocpp-rpc'
 import { RPCError, TimeoutError } from 'ocpp-rpc/lib/errors.js'
 import { NOREPLY } from 'ocpp-rpc/lib/symbols.js'
 import { errorFields, type Log } from '../log.ts'
+import type { StationTerms } from './admission.ts'
+import type { StationStanding } from './authority/station-certificates.ts'
 import { CallRefused } from './call-refused.ts'
 import type { Intake, StationCall } from './intake.ts'
 import { checkOutgoing, findAnswerFaults } from './outgoing.ts'
@@ -17,7 +19,7 @@ export const closeCodes = { replaced: 4001, protocol: 1002, goingAway: 1001, try
 export interface ConnectionParts {
   readonly stationId: string
   readonly version: OcppVersion
-  readonly timeZone: string
+  readonly terms: StationTerms
   readonly address: string
   readonly client: RPCClient
   readonly socket: StationSocket
@@ -47,6 +49,7 @@ export class StationConnection {
   readonly #pinging: NodeJS.Timeout
   #heardAt = performance.now()
   #hasPonged = false
+  #hasSpoken = false
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts
@@ -75,6 +78,23 @@ export class StationConnection {
     client.handle(async ({ messageId = '', method = '' }) => await this.#answer(messageId, method))
     this.#pinging = setInterval(() => this.#checkLife(), pingMs)
     client.once('close', () => clearInterval(this.#pinging))
+  }
+
+  /** What it has shown of itself. */
+  get standing(): StationStanding {
+    return { version: this.version, ...this.#parts.terms }
+  }
+
+  /** Our own address on this connection. */
+  get localAddress(): string | undefined {
+    return this.#parts.socket.localAddress
+  }
+
+  /** Gives whether this is the first message on this connection. */
+  noteMessage(): boolean {
+    const isFirst = !this.#hasSpoken
+    this.#hasSpoken = true
+    return isFirst
   }
 
   /** Milliseconds since the station last said anything, a pong included. */
@@ -142,8 +162,8 @@ export class StationConnection {
   }
 
   #toCall(action: string, payload: unknown, frame: string, messageId: string): StationCall {
-    const { stationId, version, timeZone } = this.#parts
-    return { stationId, version, timeZone, action, payload, frame, messageId }
+    const { stationId, version, terms } = this.#parts
+    return { stationId, version, timeZone: terms.timeZone, action, payload, frame, messageId }
   }
 }
 

@@ -38,6 +38,12 @@ export class StationSocket extends WebSocket {
     this.#events = events
   }
 
+  get localAddress(): string | undefined {
+    const raw: unknown = Reflect.get(this, '_socket')
+    const address: unknown = typeof raw === 'object' && raw !== null ? Reflect.get(raw, 'localAddress') : undefined
+    return typeof address === 'string' ? address : undefined
+  }
+
   /** The request that was passed on under this id, until it is answered. */
   callOf(innerId: string): WireCall | undefined {
     return this.#calls.get(innerId)

@@ -86,4 +86,19 @@ export const migrations: readonly string[] = [
   CREATE INDEX ocpp_frames_by_content ON ocpp_frames (content_hash, number) WHERE action <> 'MeterValues';
   CREATE INDEX ocpp_frames_in_quarantine ON ocpp_frames (number) WHERE outcome = 'quarantined';
   `,
+  `
+  -- Stations that the installer has let in by command, beside those of the configuration.
+  CREATE TABLE adopted_stations (
+    station TEXT PRIMARY KEY,
+    -- OCPP's security profile that it must show, and the one that takes its place when it has first shown it.
+    profile INTEGER NOT NULL,
+    next_profile INTEGER,
+    -- SHA-256 in hex.
+    password_hash TEXT,
+    next_password_hash TEXT,
+    -- JSON: the settings that it has taken, for the day on which it forgets them.
+    settings TEXT NOT NULL,
+    adopted_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ]
