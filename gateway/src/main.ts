@@ -7,10 +7,12 @@ import { exitCodes, toExitCode } from './exit-codes.ts'
 import { watchMeter } from './live/live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
 import { abandonStation, adoptStation, callStation, listStations } from './ocpp-command.ts'
+import { listMessages } from './ocpp-messages-command.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
 import { parseUnitIds, type ScanCommand, scan } from './scan/scan-command.ts'
 import { checkProfiles } from './setup.ts'
+import type { FrameOutcome } from './store/ocpp-journal.ts'
 import { gatewayVersion } from './version.ts'
 
 interface ConfigOption {
@@ -147,6 +149,20 @@ function addOcpp(program: Command): void {
     .requiredOption('--config <file>', 'the configuration, in YAML')
     .action((station: string, action: string, json: string, { config }: ConfigOption) =>
       callStation(loadConfig(config), { output: stdout, warnings: stderr }, { station, action, json }),
+    )
+  ocpp
+    .command('messages')
+    .description('what stations sent that tells of energy, was mended or put aside, and why')
+    .argument('[station]', 'only of this station')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .addOption(new Option('--outcome <outcome>').choices(['accepted', 'mended', 'quarantined']))
+    .option('--json', 'print each as one line of JSON, with the frame as it came')
+    .action((station: string | undefined, options: ConfigOption & { outcome?: FrameOutcome; json?: boolean }) =>
+      listMessages(loadConfig(options.config), stdout, {
+        station,
+        outcome: options.outcome,
+        asJson: options.json === true,
+      }),
     )
   addAdoption(ocpp)
   addAuthority(ocpp.command('ca').description('the authority that gives stations their certificates'))

@@ -14,6 +14,7 @@ export function makeCommands(firmware: Firmware): Commands {
     ...reservations(firmware),
     ...smartCharging(firmware),
     ...housekeeping(firmware),
+    ...itself(firmware),
   }
 }
 
@@ -229,6 +230,23 @@ function housekeeping(
       })
     },
     hang: () => firmware.connection.hang(),
+  }
+}
+
+function itself(
+  firmware: Firmware,
+): Part<'version' | 'state' | 'security' | 'url' | 'hasPassword' | 'reconnectSoon' | 'showCost'> {
+  const { options, state, security } = firmware
+  return {
+    version: options.version,
+    state,
+    security,
+    get url() {
+      return firmware.url(0)
+    },
+    hasPassword: options.password !== undefined,
+    reconnectSoon: () => later(firmware, answerFirstMs, () => firmware.connection.reconnect()),
+    showCost: (transactionId, totalCost) => options.onEvent('cost.shown', { transactionId, totalCost }),
   }
 }
 

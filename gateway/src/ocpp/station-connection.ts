@@ -38,6 +38,7 @@ export interface StationAnswer {
 }
 
 const burstSeconds = 4
+const mostUnanswered = 2
 
 /** One connection of one station: a thin layer over ocpp-rpc, which pairs requests and answers. */
 export class StationConnection {
@@ -50,6 +51,8 @@ export class StationConnection {
   #heardAt = performance.now()
   #hasPonged = false
   #hasSpoken = false
+  /** Requests of ours in a row that got no answer, and nothing else came meanwhile. */
+  #unanswered = 0
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts
@@ -59,8 +62,9 @@ export class StationConnection {
     const { client, socket, messagesPerSecond, pingMs } = parts
     this.#pace = new Pace(messagesPerSecond, messagesPerSecond * burstSeconds, () => performance.now())
     socket.watch(parts.version, {
-      heard: () => {
+      heard: (what) => {
         this.#heardAt = performance.now()
+        if (what === 'message') this.#unanswered = 0
       },
       pace: () => this.#pace.take(),
       sent: (action, payload, frame) => void this.#takeSend(action, payload, frame),
@@ -110,7 +114,9 @@ export class StationConnection {
       const answer = await client.call(action, fields)
       return { payload: answer, faults: findAnswerFaults(version, action, answer) }
     } catch (error) {
-      throw toStationError(error, stationId, action)
+      const translated = toStationError(error, stationId, action)
+      if (translated instanceof WattError && translated.code === 'station/silent') this.#noteUnanswered()
+      throw translated
     }
   }
 
@@ -119,6 +125,15 @@ export class StationConnection {
     clearInterval(this.#pinging)
     // Resolves with the closing frame of the station, which may never come: ws gives up by itself.
     void this.#parts.client.close({ code, reason }).catch(() => {}) // closed already
+  }
+
+  // Some stations hang after a request that they do not understand, and go on answering pings: only a new connection
+  // wakes them up.
+  #noteUnanswered(): void {
+    this.#unanswered++
+    if (this.#unanswered < mostUnanswered) return
+    this.#parts.log.info('ocpp.station.hung', { station: this.stationId, unanswered: this.#unanswered })
+    this.#parts.socket.terminate()
   }
 
   // Some stations never answer a ping. One that has done so once is expected to go on; of another the silence must be
