@@ -135,6 +135,6 @@ function askSocket(path: string, request: object): Promise<Reply> {
       text += String(chunk)
     })
     socket.on('error', reject)
-    socket.on('close', () => resolve(JSON.parse(text)))
+    socket.on('close', () => (text === '' ? reject(new Error('the gateway went away')) : resolve(JSON.parse(text))))
   })
 }

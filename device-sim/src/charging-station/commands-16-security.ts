@@ -58,7 +58,7 @@ export function askForCertificate16({ commands }: Context): Answer {
 export function changeSecurityProfile(value: string, { commands, settings }: Context): Answer {
   const wanted = Number(value)
   const hasPassword = settings.text('password') !== '' || commands.hasPassword
-  const isTls = commands.url.startsWith('wss:')
+  const isTls = commands.url().startsWith('wss:')
   const isReady = [false, hasPassword, hasPassword && isTls, commands.security.identity.cert !== undefined && isTls]
   if (wanted < settings.number('securityProfile') || isReady[wanted] !== true) return ok('Rejected')
   settings.change('SecurityProfile', value)

@@ -184,7 +184,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   Reset: ({ type }: { type: string }, { commands }) => {
     return ok(commands.reset('now', type === 'Hard' ? 'HardReset' : undefined))
   },
-  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { listVersion: commands.listVersion } }),
+  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { listVersion: commands.listVersion() } }),
   SendLocalList: (payload: SendLocalList16, { commands }) => {
     const entries = (payload.localAuthorizationList ?? []).map(({ idTag, idTagInfo }) => {
       if (idTagInfo === undefined) return { idToken: idTag, removed: true } as const

@@ -286,7 +286,7 @@ const provisioning: Readonly<Record<string, Handler>> = {
 }
 
 const lists: Readonly<Record<string, Handler>> = {
-  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { versionNumber: commands.listVersion } }),
+  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { versionNumber: commands.listVersion() } }),
   SendLocalList: (
     request: {
       versionNumber: number

@@ -29,7 +29,7 @@ export interface Commands {
   readonly state: DurableState
   readonly security: StationSecurity
   /** Where it connects to. */
-  readonly url: string
+  url(): string
   /** The installer has given it a password by hand. */
   readonly hasPassword: boolean
   /** Opens a new connection once the answer is out. */
@@ -56,7 +56,7 @@ export interface Commands {
   setOperative(evseId: number, operative: boolean): 'Accepted' | 'Scheduled' | 'Rejected'
   unlock(evseId: number): 'Unlocked' | 'UnlockFailed' | 'OngoingAuthorizedTransaction'
   reset(when: 'now' | 'when-idle', stoppedReason?: 'HardReset' | undefined): 'Accepted' | 'Scheduled'
-  readonly listVersion: number
+  listVersion(): number
   updateList(update: ListUpdate): boolean
   clearCache(): boolean
   trigger(message: Triggered, evseId: number | undefined): boolean

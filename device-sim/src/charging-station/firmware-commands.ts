@@ -27,9 +27,7 @@ function remoteControl(
   firmware: Firmware,
 ): Part<'evseIds' | 'remoteStart' | 'remoteStop' | 'transactionGiven' | 'openTransactionAt' | 'transactionStatus'> {
   return {
-    get evseIds() {
-      return placesOf(firmware).map(({ id }) => id)
-    },
+    evseIds: placesOf(firmware).map(({ id }) => id),
     remoteStart: (start) => remoteStart(firmware, start),
     remoteStop(transactionId) {
       const open = firmware.transactions.byId(transactionId)
@@ -197,9 +195,7 @@ function housekeeping(
       })
       return 'Accepted'
     },
-    get listVersion() {
-      return settings.is('listEnabled') ? state.now.localList.version : -1
-    },
+    listVersion: () => (settings.is('listEnabled') ? state.now.localList.version : -1),
     updateList(update) {
       const localList = updateList(state.now.localList, update)
       if (localList === undefined) return false
@@ -241,9 +237,7 @@ function itself(
     version: options.version,
     state,
     security,
-    get url() {
-      return firmware.url(0)
-    },
+    url: () => firmware.url(0),
     hasPassword: options.password !== undefined,
     reconnectSoon: () => later(firmware, answerFirstMs, () => firmware.connection.reconnect()),
     showCost: (transactionId, totalCost) => options.onEvent('cost.shown', { transactionId, totalCost }),
