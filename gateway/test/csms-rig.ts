@@ -4,7 +4,7 @@ import { type ClientOptions, WebSocket } from 'ws'
 import type { Log } from '../src/log.ts'
 import { Csms, type CsmsParts } from '../src/ocpp/csms.ts'
 import { JournalSink } from '../src/ocpp/journal-sink.ts'
-import { ocppShape } from '../src/ocpp/ocpp-config.ts'
+import { type OcppConfig, ocppShape } from '../src/ocpp/ocpp-config.ts'
 import type { Authorizer, TransactionSink } from '../src/ocpp/transaction-sink.ts'
 import { openStore, type Store } from '../src/store/database.ts'
 import { HandClock, makeTempFolder } from './signing-rig.ts'
@@ -59,6 +59,7 @@ export interface FrameRow {
 
 export interface CsmsRig {
   readonly csms: Csms
+  readonly config: OcppConfig
   readonly log: KeptLog
   readonly clock: HandClock
   readonly store: Store
@@ -85,8 +86,9 @@ export async function startCsms(
   const store = openStore(dataDir)
   const log = new KeptLog()
   const clock = new HandClock()
+  const decoded = decodeWith(ocppShape, { host: '127.0.0.1', port: 0, ...config }, 'test', 'config/invalid')
   const csms = new Csms({
-    config: decodeWith(ocppShape, { host: '127.0.0.1', port: 0, ...config }, 'test', 'config/invalid'),
+    config: decoded,
     store,
     clock,
     log,
@@ -101,7 +103,7 @@ export async function startCsms(
   })
   const [port = 0, tlsPort = 0] = csms.ports
   const frames = () => store.db.prepare('SELECT * FROM ocpp_frames ORDER BY number').all() as FrameRow[]
-  return { csms, log, clock, store, port, tlsPort, dataDir, frames }
+  return { csms, config: decoded, log, clock, store, port, tlsPort, dataDir, frames }
 }
 
 /** What a station gets: `[3, id, payload]` and the like. */

@@ -60,11 +60,13 @@ export class Commissioner {
     this.#checkOrder(station, profile)
     const isListed = config.stations.some(({ id }) => id === station)
     if (!isListed) csms.adopted.add(station, clock.now())
+    const wasThere = csms.versionOf(station) !== undefined
     if (!(await csms.waitFor(station, waitSeconds * 1000))) {
       return { station, steps: [this.#tellAbsence(station, isListed)], settings: [] }
     }
     this.#busy.add(station)
     try {
+      if (!wasThere) await new Promise((resolve) => setTimeout(resolve, this.#settleMs).unref())
       const version = csms.versionOf(station) ?? 'ocpp1.6'
       const settings = await this.#apply(station, version)
       if (!isListed) csms.adopted.change(station, { settings: settings.flatMap(toTaken) })
