@@ -56,7 +56,8 @@ export interface StationLine {
   call(station: string, action: string, payload: object): Promise<Reply>
   messages(): Promise<readonly KeptMessage[]>
   ocpp(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>
-  startSim(stations: readonly object[]): Promise<Program>
+  /** Stations with what they have kept in a folder of this name. */
+  startSim(stations: readonly object[], folder?: string): Promise<Program>
 }
 
 /** Starts a gateway that serves stations; `ocpp` stands in its configuration. */
@@ -103,8 +104,11 @@ export async function startStationLine(
       const lines = stdout.split('\n').filter((line) => line !== '')
       return lines.map((line) => JSON.parse(line))
     },
-    startSim: async (stations) => {
-      const sim = new Program('sim', ['--config', writeSim(folder, modbus, stations)])
+    startSim: async (stations, name = 'stations') => {
+      const sim = new Program('sim', [
+        '--config',
+        writeSim(join(folder, name), name === 'stations' ? modbus : 0, stations),
+      ])
       t.teardown(() => sim.stop('SIGKILL'))
       await sim.event('sim.started')
       return sim
@@ -116,7 +120,7 @@ function writeSim(folder: string, modbus: number, stations: readonly object[]): 
   const path = join(folder, 'sim.yaml')
   const all = stations.map((station) => {
     const id = String(Reflect.get(station, 'id'))
-    const dataDir = join(folder, 'stations', id)
+    const dataDir = join(folder, id)
     mkdirSync(dataDir, { recursive: true })
     writeFileSync(join(dataDir, 'state.json'), stateText)
     return { dataDir, ...station }
