@@ -65,6 +65,9 @@ test('stations are adopted by command: open, with a password, with a certificate
     t.regex(words(report), /its clock is right/)
   }
 
+  const inWords = await line.ocpp('adopt', 'OPEN')
+  t.regex(inWords.stdout, /^OPEN\n {2}its clock is right\n.* {2}MeterValueSampleInterval is '15'\n/s)
+
   // Somebody else who says that he is one of them.
   const known = ['BASIC', 'CERT', 'MOVED']
   const others = known.map((id) => ({ id, ocpp: id === 'MOVED' ? '2.0.1' : '1.6', url: line.url }))
