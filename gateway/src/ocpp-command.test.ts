@@ -63,7 +63,10 @@ test('a person lists the stations and sends one a request, through the running g
   await station.call('BootNotification', { chargePointVendor: 'Acme\u001b[2J', chargePointModel: 'Wall' })
   await station.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Available' })
   const list = await ocpp('stations', ...at)
-  t.regex(list.stdout, /^CP1: connected with ocpp1\.6 from 127\.0\.0\.1; Acme\?\[2J Wall; connector 1 Available\n$/)
+  t.regex(
+    list.stdout,
+    /^CP1: connected with ocpp1\.6 from 127\.0\.0\.1; Acme\?\[2J Wall; connector 1 Available; not adopted\n$/,
+  )
   t.like(JSON.parse((await ocpp('stations', '--json', ...at)).stdout), [{ id: 'CP1', connected: true }])
 
   station.socket.on('message', (data: Buffer) => {

@@ -89,6 +89,7 @@ const stationsShape = v.array(
   v.object({
     id: v.string(),
     connected: v.boolean(),
+    known: v.boolean(),
     version: v.optional(v.string(), ''),
     address: v.optional(v.string(), ''),
     vendor: v.optional(v.string(), ''),
@@ -117,11 +118,12 @@ export async function listStations(config: GatewayConfig, output: Output, asJson
   const stations = decodeWith(stationsShape, result, 'answer of the gateway', 'control/unreachable')
   if (stations.length === 0) output.write('no station has connected since the gateway was started\n')
   for (const station of stations) {
-    const { id, connected, version, address, vendor, model, connectors, refused } = station
+    const { id, connected, known, version, address, vendor, model, connectors, refused } = station
     const status = Object.entries(connectors).map(([where, word]) => `connector ${where} ${word}`)
     const state = connected ? `connected with ${version} from ${address}` : 'not connected'
     const turnedAway = refused && `turned away ${refused.times} times: ${refused.reason} (${refused.code})`
-    const words = [state, `${vendor} ${model}`.trim(), ...status, tellClock(station), turnedAway].filter(
+    const strange = known || refused !== undefined ? '' : 'not adopted'
+    const words = [state, `${vendor} ${model}`.trim(), ...status, tellClock(station), strange, turnedAway].filter(
       (word) => word !== undefined && word !== '',
     )
     // Who has not said which station it is, is called by its address.

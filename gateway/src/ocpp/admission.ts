@@ -60,12 +60,16 @@ export class Admission {
     )
   }
 
+  /** Whether a station stands in the configuration, or was adopted. */
+  knows(stationId: string): boolean {
+    return this.#stations.has(stationId) || this.#adopted.find(stationId) !== undefined
+  }
+
   check(proof: StationProof): Admitted {
     const { stationId } = proof
     const station = this.#stations.get(stationId)
     const adopted = station === undefined ? this.#adopted.find(stationId) : undefined
-    const isKnown = station !== undefined || adopted !== undefined
-    if (!isKnown && !this.#acceptsUnknown()) {
+    if (!this.knows(stationId) && !this.#acceptsUnknown()) {
       return refuse(403, 'unknown-station', `station '${stationId}' is not in the configuration, and not adopted`)
     }
     if (adopted !== undefined) return this.#checkAdopted(proof, adopted)

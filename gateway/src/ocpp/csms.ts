@@ -35,6 +35,12 @@ export interface CsmsParts {
 /** What those who give certificates must know of the stations. */
 export type CertificateStations = Pick<StationCertificatesParts, 'standingOf' | 'connected' | 'call'>
 
+/** What is known of a station, and whether the installer knows it. */
+export interface ListedStation extends StationView {
+  /** It stands in the configuration, or was adopted. */
+  readonly known: boolean
+}
+
 /** What was decided about a connection before the library sees it. */
 class Entry {
   readonly stationId: string
@@ -134,8 +140,8 @@ export class Csms {
   }
 
   /** Every station seen since the start, also those that were turned away. */
-  stations(): readonly StationView[] {
-    return this.#board.list()
+  stations(): readonly ListedStation[] {
+    return this.#board.list().map((view) => ({ ...view, known: this.#admission.knows(view.id) }))
   }
 
   /** The version that a station speaks; undefined where it is not connected. */
