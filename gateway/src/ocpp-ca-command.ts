@@ -1,6 +1,5 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { relative } from 'node:path'
 import { makeTimestamp, WattError } from '@wattline/protocol'
 import type { Output } from './commands.ts'
 import type { GatewayConfig } from './config.ts'
@@ -31,10 +30,9 @@ export function initAuthority({ gateway }: GatewayConfig, output: Output, hosts:
   const isSame = before !== undefined && wanted.every((host) => known.includes(host)) && wanted.length === known.length
   if (!isSame || isNew) new Authority(dataDir).issueForServer(wanted, now())
   output.write(`${server.cert}: ${isSame && !isNew ? 'was there' : 'made'}; for ${wanted.join(', ')}\n`)
-  const here = (path: string) => relative(process.cwd(), path) || path
-  output.write(`Into the configuration, with paths from its own folder:
+  output.write(`Into the configuration:
 ocpp:
-  tls: { port: ${ocppDefaults.tlsPort}, certFile: ${here(server.cert)}, keyFile: ${here(server.key)}, clientCaFile: ${here(authority.cert)} }
+  tls: { port: ${ocppDefaults.tlsPort}, certFile: ${server.cert}, keyFile: ${server.key}, clientCaFile: ${authority.cert} }
   authority: {}
 `)
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { TLSSocket } from 'node:tls'
 import { makeTimestamp } from '@wattline/protocol'
 import test, { type ExecutionContext } from 'ava'
 import type { ClientOptions } from 'ws'
@@ -170,6 +171,22 @@ test('a certificate is made for the right station only, by who has shown who it 
   refusedWith(/may be anybody: adopt it first/, await ask({ csr: makeRequest(t, 'CP2').csr }, stranger))
   t.is(rig.log.lines.filter(({ event }) => event === 'ocpp.certificate.refused').length, 4)
   t.false(rig.log.lines.some(({ event }) => event === 'ocpp.certificate.delivered'))
+})
+
+test('a renewed certificate of the TLS port is shown from the next connection on, and nobody is cut off', async (t) => {
+  const rig = await startRig(t, { unknownStations: 'accept' })
+  const before = await connectStation(`ws://127.0.0.1:${rig.port}/CP0`)
+  const shown = async () => {
+    const station = await rig.connect({})
+    const socket: unknown = Reflect.get(station.socket, '_socket')
+    return socket instanceof TLSSocket ? socket.getPeerCertificate().serialNumber : 'no TLS'
+  }
+  const first = await shown()
+  t.is(await shown(), first)
+  new Authority(rig.dataDir).issueForServer(['127.0.0.1'], rig.clock.now())
+  rig.csms.renewTls()
+  t.not(await shown(), first)
+  t.is((await before.call('Heartbeat', {}))[0], 3)
 })
 
 test('a gateway without authority promises no certificate', async (t) => {
