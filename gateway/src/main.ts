@@ -7,12 +7,14 @@ import { addDriverCommands, addRemoteCommands } from './drivers/drivers-cli.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { watchMeter } from './live/live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
-import { callStation, listStations } from './ocpp-command.ts'
+import { abandonStation, adoptStation, callStation, listStations } from './ocpp-command.ts'
+import { listMessages } from './ocpp-messages-command.ts'
 import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
 import { parseUnitIds, type ScanCommand, scan } from './scan/scan-command.ts'
 import { listSessions } from './sessions-command.ts'
 import { checkProfiles } from './setup.ts'
+import type { FrameOutcome } from './store/ocpp-journal.ts'
 import { gatewayVersion } from './version.ts'
 
 interface ConfigOption {
@@ -167,6 +169,71 @@ function addOcpp(program: Command): void {
       callStation(loadConfig(config), { output: stdout, warnings: stderr }, { station, action, json }),
     )
   addRemoteCommands(ocpp, stdout)
+  ocpp
+    .command('messages')
+    .description('what stations sent that tells of energy, was mended or put aside, and why')
+    .argument('[station]', 'only of this station')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .addOption(new Option('--outcome <outcome>').choices(['accepted', 'mended', 'quarantined']))
+    .option('--json', 'print each as one line of JSON, with the frame as it came')
+    .action((station: string | undefined, options: ConfigOption & { outcome?: FrameOutcome; json?: boolean }) =>
+      listMessages(loadConfig(options.config), stdout, {
+        station,
+        outcome: options.outcome,
+        asJson: options.json === true,
+      }),
+    )
+  addAdoption(ocpp)
+  addAuthority(ocpp.command('ca').description('the authority that gives stations their certificates'))
+}
+
+function addAdoption(ocpp: Command): void {
+  const profile = new Option('--profile <level>', 'security profile to demand of it').choices(['0', '1', '2', '3'])
+  ocpp
+    .command('adopt')
+    .description('let a station in, set its measurands, intervals and clock, and give it what its profile needs')
+    .argument('<station>', "the station's identity")
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .addOption(profile)
+    .option('--wait <seconds>', 'for a station that is not there', (text) => toSeconds(text), 120)
+    .option('--json', 'print everything as JSON')
+    .action(async (station: string, options: ConfigOption & { profile?: string; wait: number; json?: boolean }) => {
+      const wanted = ([0, 1, 2, 3] as const).find((level) => String(level) === options.profile)
+      const order = { station, waitSeconds: Math.ceil(options.wait), asJson: options.json === true }
+      const profiled = wanted === undefined ? order : { ...order, profile: wanted }
+      if (!(await adoptStation(loadConfig(options.config), stdout, profiled))) process.exitCode = exitCodes.findings
+    })
+  ocpp
+    .command('abandon')
+    .description('take an adoption back')
+    .argument('<station>', "the station's identity")
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .action((station: string, { config }: ConfigOption) => abandonStation(loadConfig(config), stdout, station))
+}
+
+// Loaded only where it is used: the library for certificates takes its memory.
+const authorityCommands = () => import('./ocpp-ca-command.ts')
+
+function addAuthority(ca: Command): void {
+  ca.command('init')
+    .description('make the authority and the certificate of the TLS port, where they are missing')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .option('--host <names...>', 'names and addresses under which stations reach this gateway', [])
+    .action(async ({ config, host }: ConfigOption & { host: string[] }) =>
+      (await authorityCommands()).initAuthority(loadConfig(config), stdout, host),
+    )
+  ca.command('show')
+    .description('what there is, and when it ends')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .action(async ({ config }: ConfigOption) => (await authorityCommands()).showAuthority(loadConfig(config), stdout))
+  ca.command('sign')
+    .description('sign a request for a certificate that came by hand, and print the chain')
+    .argument('<station>', "the station's identity")
+    .argument('<request>', 'a file: PKCS #10, PEM or DER')
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .action(async (station: string, request: string, { config }: ConfigOption) =>
+      (await authorityCommands()).signRequest(loadConfig(config), stdout, station, request),
+    )
 }
 
 // Whoever reads our output may go before we are done, as `head` does.

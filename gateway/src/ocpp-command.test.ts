@@ -63,7 +63,10 @@ test('a person lists the stations and sends one a request, through the running g
   await station.call('BootNotification', { chargePointVendor: 'Acme\u001b[2J', chargePointModel: 'Wall' })
   await station.call('StatusNotification', { connectorId: 1, errorCode: 'NoError', status: 'Available' })
   const list = await ocpp('stations', ...at)
-  t.regex(list.stdout, /^CP1: connected with ocpp1\.6 from 127\.0\.0\.1; Acme\?\[2J Wall; connector 1 Available\n$/)
+  t.regex(
+    list.stdout,
+    /^CP1: connected with ocpp1\.6 from 127\.0\.0\.1; Acme\?\[2J Wall; connector 1 Available; not adopted\n$/,
+  )
   t.like(JSON.parse((await ocpp('stations', '--json', ...at)).stdout), [{ id: 'CP1', connected: true }])
 
   station.socket.on('message', (data: Buffer) => {
@@ -74,8 +77,19 @@ test('a person lists the stations and sends one a request, through the running g
   t.is(answer.code, 0)
   t.deepEqual(JSON.parse(answer.stdout), { configurationKey: [{ key: 'A', readonly: 1 }] })
   t.regex(answer.stderr, /differs from the schema: configurationKey\.0\.readonly/)
+  await station.call('Heartbeat', { colour: 'red\u001b' })
+  await station.call('Authorize', { idTag: 'SECRETCARD'.repeat(3) })
   t.is(await gateway.end('SIGTERM'), 0)
   t.is((await station.closed()).code, 1001)
+
+  // Also on the data of a gateway that has ended.
+  const messages = await ocpp('messages', 'CP1', ...at)
+  t.regex(messages.stdout, /^\S+Z CP1 Heartbeat mended: .*colour.*\n\S+Z CP1 Authorize put aside: idTag: .*\n$/)
+  t.false(messages.stdout.includes('SECRETCARD'), 'no card in words')
+  t.is((await ocpp('messages', 'CP2', ...at)).stdout, '')
+  const [mended, ...rest] = (await ocpp('messages', '--outcome', 'mended', '--json', ...at)).stdout.trim().split('\n')
+  t.deepEqual(rest, [])
+  t.like(JSON.parse(mended ?? ''), { station: 'CP1', action: 'Heartbeat', outcome: 'mended' })
 })
 
 test('a command that cannot be done says why, and ends with the exit code of its kind', async (t) => {

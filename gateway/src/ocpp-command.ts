@@ -31,16 +31,80 @@ function parsePayload(json: string): unknown {
   }
 }
 
+const adoptionShape = v.object({
+  version: v.optional(v.string(), ''),
+  steps: v.array(v.object({ ok: v.boolean(), words: v.string() })),
+  settings: v.array(
+    v.object({
+      name: v.string(),
+      outcome: v.picklist(['kept', 'taken', 'taken-other', 'after-restart', 'ignored', 'refused', 'unknown', 'failed']),
+      value: v.optional(v.string(), ''),
+      refused: v.array(v.string()),
+      reason: v.optional(v.string(), ''),
+    }),
+  ),
+})
+
+type SettingTold = v.InferOutput<typeof adoptionShape>['settings'][number]
+
+/** `ocpp adopt`: lets a station in, sets it up, and tells what it took. Gives whether everything went well. */
+export async function adoptStation(
+  config: GatewayConfig,
+  output: Output,
+  order: { readonly station: string; readonly profile?: 0 | 1 | 2 | 3; readonly waitSeconds: number; asJson: boolean },
+): Promise<boolean> {
+  const { asJson, ...request } = order
+  const result = await askGateway(config, { command: 'adopt', ...request })
+  const { steps, settings } = decodeWith(adoptionShape, result, 'answer of the gateway', 'control/unreachable')
+  if (asJson) output.write(`${JSON.stringify(result, null, 2)}\n`)
+  else {
+    const lines = [...steps.map(({ ok, words }) => `${ok ? '  ' : '! '}${words}`), ...settings.map(tellSetting)]
+    output.write(`${order.station}\n${lines.map((line) => `${printable(line)}\n`).join('')}`)
+  }
+  return steps.every(({ ok }) => ok)
+}
+
+function tellSetting({ name, outcome, value, refused, reason }: SettingTold): string {
+  const not = refused.length === 0 ? '' : ` (not ${refused.map((one) => `'${one}'`).join(', ')})`
+  const words: Readonly<Record<SettingTold['outcome'], string>> = {
+    kept: `  ${name} is '${value}'`,
+    taken: `  ${name} set to '${value}'`,
+    'taken-other': `  ${name} set to '${value}'${not}`,
+    'after-restart': `  ${name} set to '${value}' from the next restart on`,
+    ignored: `! ${name}: it says yes and keeps '${value}'`,
+    refused: `! ${name}: it takes nothing of what is good${not}${value === '' ? '' : `, and has '${value}'`}`,
+    unknown: `! ${name}: it has no such setting`,
+    failed: `! ${name}: ${reason}`,
+  }
+  return words[outcome]
+}
+
+/** `ocpp abandon`: takes an adoption back. */
+export async function abandonStation(config: GatewayConfig, output: Output, station: string): Promise<void> {
+  const was = await askGateway(config, { command: 'abandon', station })
+  output.write(was === true ? `${station}: no longer adopted\n` : `${station}: was not adopted\n`)
+}
+
 const stationsShape = v.array(
   v.object({
     id: v.string(),
     connected: v.boolean(),
+    known: v.boolean(),
     version: v.optional(v.string(), ''),
     address: v.optional(v.string(), ''),
     vendor: v.optional(v.string(), ''),
     model: v.optional(v.string(), ''),
     connectors: v.record(v.string(), v.string()),
-    refused: v.optional(v.object({ reason: v.string(), times: integerBetween(1, Number.MAX_SAFE_INTEGER) })),
+    refused: v.optional(
+      v.object({
+        code: v.string(),
+        reason: v.string(),
+        advice: v.string(),
+        address: v.string(),
+        times: integerBetween(1, Number.MAX_SAFE_INTEGER),
+      }),
+    ),
+    clockAheadSeconds: v.optional(integerBetween(-1e11, 1e11)),
     upstream: v.optional(
       v.object({
         identity: v.string(),
@@ -62,15 +126,26 @@ export async function listStations(config: GatewayConfig, output: Output, asJson
   }
   const stations = decodeWith(stationsShape, result, 'answer of the gateway', 'control/unreachable')
   if (stations.length === 0) output.write('no station has connected since the gateway was started\n')
-  for (const { id, connected, version, address, vendor, model, connectors, refused, upstream } of stations) {
+  for (const station of stations) {
+    const { id, connected, known, version, address, vendor, model, connectors, refused, upstream } = station
     const status = Object.entries(connectors).map(([where, word]) => `connector ${where} ${word}`)
     const state = connected ? `connected with ${version} from ${address}` : 'not connected'
-    const turnedAway = refused && `turned away ${refused.times} times: ${refused.reason}`
+    const turnedAway = refused && `turned away ${refused.times} times: ${refused.reason} (${refused.code})`
     const above = upstream && describeUpstream(upstream)
-    const words = [state, `${vendor} ${model}`.trim(), ...status, turnedAway, above].filter(
-      (word) => word !== undefined && word !== '',
-    )
-    output.write(`${printable(id)}: ${words.map((word) => printable(String(word))).join('; ')}\n`)
+    const strange = known || refused !== undefined ? '' : 'not adopted'
+    const words = [
+      state,
+      `${vendor} ${model}`.trim(),
+      ...status,
+      tellClock(station),
+      strange,
+      turnedAway,
+      above,
+    ].filter((word) => word !== undefined && word !== '')
+    // Who has not said which station it is, is called by its address.
+    const name = id.startsWith('?') ? `somebody at ${refused?.address ?? id.slice(1)}` : id
+    output.write(`${printable(name)}: ${words.map((word) => printable(String(word))).join('; ')}\n`)
+    if (refused !== undefined) output.write(`    ${printable(refused.advice.replace('IDENTITY', id))}\n`)
   }
 }
 
@@ -81,6 +156,13 @@ function describeUpstream({ identity, state, reason, waiting, aside }: ShownUpst
   const queued = waiting === 0 ? '' : `, ${waiting} ${waiting === 1 ? 'message waits' : 'messages wait'}`
   const lost = aside === 0 ? '' : `, ${aside} put aside: see ocpp.upstream.aside in the log`
   return `upstream as ${identity}: ${words}${reason === undefined ? '' : ` (${reason})`}${queued}${lost}`
+}
+
+const soundClockSeconds = 60
+
+function tellClock({ clockAheadSeconds: ahead = 0 }: { readonly clockAheadSeconds?: number | undefined }) {
+  if (Math.abs(ahead) <= soundClockSeconds) return ''
+  return `its clock is ${Math.abs(ahead)} s ${ahead > 0 ? 'ahead' : 'behind'}`
 }
 
 // What strangers sent must not steer a terminal.

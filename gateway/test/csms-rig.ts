@@ -2,8 +2,8 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { type Clock, decodeWith } from '@wattline/protocol'
 import { type ClientOptions, WebSocket } from 'ws'
 import type { Log } from '../src/log.ts'
-import { Csms } from '../src/ocpp/csms.ts'
-import { ocppShape } from '../src/ocpp/ocpp-config.ts'
+import { Csms, type CsmsParts } from '../src/ocpp/csms.ts'
+import { type OcppConfig, ocppShape } from '../src/ocpp/ocpp-config.ts'
 import type { Authorizer, TransactionSink } from '../src/ocpp/transaction-sink.ts'
 import { SessionSink } from '../src/sessions/session-sink.ts'
 import { openStore, type Store } from '../src/store/database.ts'
@@ -64,6 +64,7 @@ export interface FrameRow {
 
 export interface CsmsRig {
   readonly csms: Csms
+  readonly config: OcppConfig
   readonly log: KeptLog
   readonly clock: HandClock
   readonly store: Store
@@ -76,6 +77,8 @@ export interface CsmsRig {
 export interface CsmsRigOptions {
   readonly sink?: (store: Store) => TransactionSink
   readonly dataDir?: string
+  /** Stands in the place of the usual parts. */
+  readonly parts?: (usual: Pick<CsmsParts, 'clock' | 'log'>) => Partial<CsmsParts>
 }
 
 /** For tests: the stations' server on free ports, with a real database. */
@@ -88,13 +91,15 @@ export async function startCsms(
   const store = openStore(dataDir)
   const log = new KeptLog()
   const clock = new HandClock()
+  const decoded = decodeWith(ocppShape, { host: '127.0.0.1', port: 0, ...config }, 'test', 'config/invalid')
   const csms = new Csms({
-    config: decodeWith(ocppShape, { host: '127.0.0.1', port: 0, ...config }, 'test', 'config/invalid'),
+    config: decoded,
     store,
     clock,
     log,
     sink: sink?.(store) ?? makeTestSink(store, clock),
     authorizer: testAuthorizer,
+    ...options.parts?.({ clock, log }),
   })
   await csms.start()
   teardown(async () => {
@@ -103,7 +108,7 @@ export async function startCsms(
   })
   const [port = 0, tlsPort = 0] = csms.ports
   const frames = () => store.db.prepare('SELECT * FROM ocpp_frames ORDER BY number').all() as FrameRow[]
-  return { csms, log, clock, store, port, tlsPort, dataDir, frames }
+  return { csms, config: decoded, log, clock, store, port, tlsPort, dataDir, frames }
 }
 
 /** What a station gets: `[3, id, payload]` and the like. */

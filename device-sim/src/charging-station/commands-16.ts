@@ -1,5 +1,6 @@
 import type { ChargingProfile } from './charging-profiles.ts'
 import type { Commands, FirmwareStep, Triggered } from './commands.ts'
+import { askForCertificate16, changeSecurityProfile, security16 } from './commands-16-security.ts'
 import type { DialectContext } from './dialect.ts'
 import { profileRefusal } from './profile-quirks.ts'
 import type { Answer, Payload } from './rpc.ts'
@@ -183,7 +184,7 @@ const handlers: Readonly<Record<string, Handler>> = {
   Reset: ({ type }: { type: string }, { commands }) => {
     return ok(commands.reset('now', type === 'Hard' ? 'HardReset' : undefined))
   },
-  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { listVersion: commands.listVersion } }),
+  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { listVersion: commands.listVersion() } }),
   SendLocalList: (payload: SendLocalList16, { commands }) => {
     const entries = (payload.localAuthorizationList ?? []).map(({ idTag, idTagInfo }) => {
       if (idTagInfo === undefined) return { idToken: idTag, removed: true } as const
@@ -215,20 +216,23 @@ const handlers: Readonly<Record<string, Handler>> = {
       },
     }
   },
-  ChangeConfiguration: ({ key, value }: { key: string; value: string }, { settings }) => {
+  ChangeConfiguration: ({ key, value }: { key: string; value: string }, context) => {
+    const { settings } = context
+    if (settings.find(key) === 'securityProfile') return changeSecurityProfile(value, context)
     const change = settings.change(key, value)
     return ok({ accepted: 'Accepted', rejected: 'Rejected', 'read-only': 'Rejected', unknown: 'NotSupported' }[change])
   },
   TriggerMessage: (request: TriggerMessage16, context) => trigger(request, context),
-  ExtendedTriggerMessage: (request: TriggerMessage16, context) => trigger(request, context),
+  ExtendedTriggerMessage: (request: TriggerMessage16, context) =>
+    request.requestedMessage === 'SignChargePointCertificate'
+      ? askForCertificate16(context)
+      : trigger(request, context),
   DataTransfer: () => ok('UnknownVendorId'),
   UpdateFirmware: (_: Payload, { commands }) => {
     commands.updateFirmware(firmwareStatus)
     return { payload: {} }
   },
-  // OCPP 1.6 §6.26: no file name where there is nothing to upload.
-  GetDiagnostics: () => ({ payload: {} }),
-  GetLog: () => ok('Rejected'),
+  ...security16,
 }
 
 interface SendLocalList16 {

@@ -1,5 +1,6 @@
 import type { ChargingProfile, ProfilePurpose } from './charging-profiles.ts'
 import type { Commands, Triggered } from './commands.ts'
+import { askForCertificate2, station2 } from './commands-2-station.ts'
 import type { DialectContext } from './dialect.ts'
 import { profileRefusal } from './profile-quirks.ts'
 import type { Answer, Payload } from './rpc.ts'
@@ -266,7 +267,9 @@ const provisioning: Readonly<Record<string, Handler>> = {
     ])
     return ok('Accepted')
   },
-  TriggerMessage: ({ requestedMessage, evse }: { requestedMessage: string; evse?: { id: number } }, { commands }) => {
+  TriggerMessage: ({ requestedMessage, evse }: { requestedMessage: string; evse?: { id: number } }, context) => {
+    const { commands } = context
+    if (requestedMessage === 'SignChargingStationCertificate') return askForCertificate2(context)
     if (requestedMessage === 'FirmwareStatusNotification' || requestedMessage === 'LogStatusNotification') {
       commands.afterwards([{ action: requestedMessage, payload: { status: 'Idle' } }])
       return ok('Accepted')
@@ -279,12 +282,11 @@ const provisioning: Readonly<Record<string, Handler>> = {
     commands.updateFirmware((status) => ({ action: 'FirmwareStatusNotification', payload: { status, requestId } }))
     return ok('Accepted')
   },
-  GetLog: () => ok('Rejected'),
   DataTransfer: () => ok('UnknownVendorId'),
 }
 
 const lists: Readonly<Record<string, Handler>> = {
-  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { versionNumber: commands.listVersion } }),
+  GetLocalListVersion: (_: Payload, { commands }) => ({ payload: { versionNumber: commands.listVersion() } }),
   SendLocalList: (
     request: {
       versionNumber: number
@@ -316,7 +318,7 @@ function sameName(a: string | undefined, b: string): boolean {
   return a?.toLowerCase() === b.toLowerCase()
 }
 
-const handlers: Readonly<Record<string, Handler>> = { ...remote, ...charging, ...provisioning, ...lists }
+const handlers: Readonly<Record<string, Handler>> = { ...remote, ...charging, ...provisioning, ...lists, ...station2 }
 
 /** Answers a CALL of OCPP 2.x whose payload has passed its schema. */
 export function on2(action: string, payload: Payload, context: Context): Answer {

@@ -1,5 +1,7 @@
 import type { ChargingProfile, RateUnit, SchedulePeriod } from './charging-profiles.ts'
-import type { ListEntry, Reservation } from './durable-state.ts'
+import type { DurableState, ListEntry, Reservation } from './durable-state.ts'
+import type { OcppVersion } from './schemas.ts'
+import type { StationSecurity } from './station-security.ts'
 import type { Request } from './transaction-queue.ts'
 
 export interface RemoteStart {
@@ -23,6 +25,17 @@ export type FirmwareStep = 'Downloading' | 'Downloaded' | 'Installing' | 'Instal
 
 /** What a CSMS may ask of the firmware, in the words of OCPP 2.0.1. */
 export interface Commands {
+  readonly version: OcppVersion
+  readonly state: DurableState
+  readonly security: StationSecurity
+  /** Where it connects to. */
+  url(): string
+  /** The installer has given it a password by hand. */
+  readonly hasPassword: boolean
+  /** Opens a new connection once the answer is out. */
+  reconnectSoon(): void
+  /** Shows the driver what the session costs. */
+  showCost(transactionId: string, totalCost: number): void
   readonly evseIds: readonly number[]
   remoteStart(start: RemoteStart): boolean
   remoteStop(transactionId: string): boolean
@@ -43,7 +56,7 @@ export interface Commands {
   setOperative(evseId: number, operative: boolean): 'Accepted' | 'Scheduled' | 'Rejected'
   unlock(evseId: number): 'Unlocked' | 'UnlockFailed' | 'OngoingAuthorizedTransaction'
   reset(when: 'now' | 'when-idle', stoppedReason?: 'HardReset' | undefined): 'Accepted' | 'Scheduled'
-  readonly listVersion: number
+  listVersion(): number
   updateList(update: ListUpdate): boolean
   clearCache(): boolean
   trigger(message: Triggered, evseId: number | undefined): boolean

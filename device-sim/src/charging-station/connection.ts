@@ -6,12 +6,15 @@ import type { Quirks } from './quirks.ts'
 import { type Payload, type Reply, Rpc } from './rpc.ts'
 import type { CheckPayload } from './schemas.ts'
 import type { StationClock } from './station-clock.ts'
+import type { TlsIdentity } from './station-security.ts'
 import type { Request } from './transaction-queue.ts'
 
 export interface ConnectionOptions {
-  readonly url: string
+  /** Where to connect, after so many failures. */
+  readonly url: (attempt: number) => string
   readonly stationId: string
   readonly password: () => string | undefined
+  readonly identity: () => TlsIdentity
   readonly dialect: Dialect
   readonly quirks: Quirks
   readonly timers: Timers
@@ -109,11 +112,12 @@ export class Connection {
   }
 
   #throwOneAway(): void {
-    const { url, stationId, password, openLink, timers } = this.#options
+    const { url, stationId, password, identity, openLink, timers } = this.#options
     this.#thrownAway = true
-    const request = { url: `${url}/${encodeURIComponent(stationId)}`, subprotocol: 'ocpp1.6', user: stationId }
+    const request = { url: `${url(0)}/${encodeURIComponent(stationId)}`, subprotocol: 'ocpp1.6', user: stationId }
     const ignore = () => undefined
-    const link = openLink({ ...request, password: password() }, { opened: ignore, text: ignore, closed: ignore })
+    const shown = { password: password(), identity: identity() }
+    const link = openLink({ ...request, ...shown }, { opened: ignore, text: ignore, closed: ignore })
     this.#link = link
     this.#later(throwAwayMs, () => {
       link.close('abrupt')
@@ -123,12 +127,13 @@ export class Connection {
   }
 
   #open(): void {
-    const { url, stationId, password, dialect, quirks, openLink } = this.#options
+    const { url, stationId, password, identity, dialect, quirks, openLink } = this.#options
     const request = {
-      url: `${url}/${encodeURIComponent(stationId)}`,
+      url: `${url(this.#attempt)}/${encodeURIComponent(stationId)}`,
       subprotocol: quirks.has('no-subprotocol') ? undefined : dialect.subprotocol,
       user: stationId,
       password: password(),
+      identity: identity(),
     }
     // A link tells of itself also after another has taken its place.
     const own = (run: () => void) => () => (this.#link === link ? run() : undefined)

@@ -88,6 +88,26 @@ const reservation = v.strictObject({
   expiresAtMs: ms,
 })
 
+const security = v.strictObject({
+  /** Of the request that is under way. */
+  pendingKey: v.exactOptional(v.string()),
+  own: v.exactOptional(v.strictObject({ chain: v.string(), key: v.string() })),
+  roots: v.array(v.strictObject({ type: v.string(), pem: v.string() })),
+  /** OCPP 2.x: where to connect, by configuration slot. */
+  networkProfiles: v.record(v.string(), v.strictObject({ url: v.string(), securityProfile: v.number() })),
+})
+
+const displayMessage = v.strictObject({ id: v.number(), info: v.record(v.string(), v.unknown()) })
+
+const monitor = v.strictObject({
+  id: v.number(),
+  component: v.string(),
+  variable: v.string(),
+  type: v.string(),
+  value: v.number(),
+  severity: v.number(),
+})
+
 const stateSchema = v.strictObject({
   version: v.literal(1),
   transactionsMade: v.number(),
@@ -104,6 +124,9 @@ const stateSchema = v.strictObject({
   profiles: v.array(profile),
   /** EVSEs out of order by ChangeAvailability; 0 is the station. */
   inoperative: v.array(v.number()),
+  security: v.optional(security, { roots: [], networkProfiles: {} }),
+  displayMessages: v.optional(v.array(displayMessage), []),
+  monitors: v.optional(v.array(monitor), []),
 })
 
 export type StationState = v.InferOutput<typeof stateSchema>
@@ -132,6 +155,9 @@ const firstState: StationState = {
   reservations: [],
   profiles: [],
   inoperative: [],
+  security: { roots: [], networkProfiles: {} },
+  displayMessages: [],
+  monitors: [],
 }
 
 /** What a station knows after a power cut. Each change is whole: in memory and in storage, or nowhere. */

@@ -14,6 +14,7 @@ export function makeCommands(firmware: Firmware): Commands {
     ...reservations(firmware),
     ...smartCharging(firmware),
     ...housekeeping(firmware),
+    ...itself(firmware),
   }
 }
 
@@ -26,9 +27,7 @@ function remoteControl(
   firmware: Firmware,
 ): Part<'evseIds' | 'remoteStart' | 'remoteStop' | 'transactionGiven' | 'openTransactionAt' | 'transactionStatus'> {
   return {
-    get evseIds() {
-      return placesOf(firmware).map(({ id }) => id)
-    },
+    evseIds: placesOf(firmware).map(({ id }) => id),
     remoteStart: (start) => remoteStart(firmware, start),
     remoteStop(transactionId) {
       const open = firmware.transactions.byId(transactionId)
@@ -196,9 +195,7 @@ function housekeeping(
       })
       return 'Accepted'
     },
-    get listVersion() {
-      return settings.is('listEnabled') ? state.now.localList.version : -1
-    },
+    listVersion: () => (settings.is('listEnabled') ? state.now.localList.version : -1),
     updateList(update) {
       const localList = updateList(state.now.localList, update)
       if (localList === undefined) return false
@@ -229,6 +226,21 @@ function housekeeping(
       })
     },
     hang: () => firmware.connection.hang(),
+  }
+}
+
+function itself(
+  firmware: Firmware,
+): Part<'version' | 'state' | 'security' | 'url' | 'hasPassword' | 'reconnectSoon' | 'showCost'> {
+  const { options, state, security } = firmware
+  return {
+    version: options.version,
+    state,
+    security,
+    url: () => firmware.url(0),
+    hasPassword: options.password !== undefined,
+    reconnectSoon: () => later(firmware, answerFirstMs, () => firmware.connection.reconnect()),
+    showCost: (transactionId, totalCost) => options.onEvent('cost.shown', { transactionId, totalCost }),
   }
 }
 

@@ -16,6 +16,7 @@ import type { Payload } from './rpc.ts'
 import { type OcppVersion, payloadCheck } from './schemas.ts'
 import { Settings } from './settings.ts'
 import { StationClock } from './station-clock.ts'
+import { StationSecurity } from './station-security.ts'
 import { type Request, TransactionQueue } from './transaction-queue.ts'
 import { Transactions } from './transactions.ts'
 
@@ -45,6 +46,7 @@ export interface FirmwareOptions {
 
 const slowestSampleSeconds = 30
 const registersEveryTicks = 5
+const attemptsPerProfile = 3
 
 /** One run of the firmware, from power on to power off. What it knows longer than that lies in the storage. */
 export class Firmware {
@@ -54,6 +56,7 @@ export class Firmware {
   readonly clock: StationClock
   readonly transactions: Transactions
   readonly connection: Connection
+  readonly security: StationSecurity
   readonly #dialect: Dialect
   readonly #queue: TransactionQueue
   #greetings: readonly Request[]
@@ -69,6 +72,7 @@ export class Firmware {
     this.options = options
     this.#greetings = options.greetings
     this.state = new DurableState(storage)
+    this.security = new StationSecurity(this.state, options.identity.id)
     this.settings = new Settings({
       read: () => this.state.now.settings,
       store: (settings) => this.state.change({ settings }),
@@ -102,6 +106,7 @@ export class Firmware {
 
   start(): void {
     const { quirks, places } = this.options
+    this.#noteActiveProfile()
     if (quirks.has('forgets-settings')) this.settings.forget()
     if (quirks.has('start-lost')) {
       this.state.change({ queue: this.state.now.queue.filter(({ eventType }) => eventType !== 'Started') })
@@ -114,6 +119,13 @@ export class Firmware {
     }
     this.tick()
     this.connection.connect()
+  }
+
+  #noteActiveProfile(): void {
+    const { security, settings } = this.state.now
+    const [slot = ''] = this.settings.text('networkPriority').split(',')
+    const active = security.networkProfiles[slot]?.securityProfile
+    if (active !== undefined) this.state.change({ settings: { ...settings, activeProfile: String(active) } })
   }
 
   stop(how: 'cut' | 'shutdown'): void {
@@ -328,11 +340,12 @@ export class Firmware {
   }
 
   #makeConnection(): Connection {
-    const { url, quirks, timers, openLink, random, bootReason, identity, password, version, onEvent } = this.options
+    const { quirks, timers, openLink, random, bootReason, identity, version, onEvent } = this.options
     return new Connection({
-      url,
+      url: (attempt) => this.url(attempt),
       stationId: identity.id,
-      password: () => this.settings.text('password') || password,
+      password: () => this.#password(),
+      identity: () => this.security.identity,
       dialect: this.#dialect,
       quirks,
       timers,
@@ -348,6 +361,22 @@ export class Firmware {
       onAccepted: () => this.#onAccepted(),
       onEvent,
     })
+  }
+
+  /** Where to connect: OCPP 2.x has an order of network profiles, of which the next is taken after some failures. */
+  url(attempt: number): string {
+    const { networkProfiles } = this.state.now.security
+    const slots = this.settings.text('networkPriority').split(',')
+    const slot = slots[Math.floor(attempt / attemptsPerProfile) % slots.length] ?? ''
+    return networkProfiles[slot]?.url ?? this.options.url
+  }
+
+  // OCPP-J 1.6 §6.2: the key comes as hex, and the bytes are the password.
+  #password(): string | undefined {
+    const given = this.settings.text('password')
+    if (given === '') return this.options.password
+    const isHex = this.options.version === '1.6' && /^[0-9a-f]{32,40}$/i.test(given) && given.length % 2 === 0
+    return isHex ? Buffer.from(given, 'hex').toString('latin1') : given
   }
 
   #onAccepted(): void {

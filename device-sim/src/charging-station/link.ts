@@ -1,3 +1,5 @@
+import type { TlsIdentity } from './station-security.ts'
+
 /** One WebSocket as the firmware sees it. */
 export interface Link {
   send(text: string): void
@@ -22,6 +24,8 @@ export interface LinkRequest {
   readonly subprotocol: string | undefined
   readonly user: string
   readonly password: string | undefined
+  /** What was installed over OCPP; it comes before what lies in files. */
+  readonly identity: TlsIdentity
 }
 
 /** Opens links; the one place where the firmware meets the network. */

@@ -7,7 +7,7 @@ interface Setting {
   readonly variable?: readonly [string, string]
   readonly value: string
   readonly readOnly?: true
-  readonly type: 'integer' | 'boolean' | 'text'
+  readonly type: 'integer' | 'boolean' | 'text' | 'measurands'
 }
 
 const table = {
@@ -27,9 +27,14 @@ const table = {
     key: 'MeterValuesSampledData',
     variable: ['SampledDataCtrlr', 'TxUpdatedMeasurands'],
     value: 'Energy.Active.Import.Register,Power.Active.Import,Current.Import,SoC',
-    type: 'text',
+    type: 'measurands',
   },
-  stopMeasurands: { key: 'StopTxnSampledData', value: '', type: 'text' },
+  stopMeasurands: {
+    key: 'StopTxnSampledData',
+    variable: ['SampledDataCtrlr', 'TxEndedMeasurands'],
+    value: '',
+    type: 'measurands',
+  },
   alignedInterval: {
     key: 'ClockAlignedDataInterval',
     variable: ['AlignedDataCtrlr', 'Interval'],
@@ -115,6 +120,20 @@ const table = {
     value: '',
     type: 'text',
   },
+  securityProfile: { key: 'SecurityProfile', value: '0', type: 'integer' },
+  activeProfile: { variable: ['SecurityCtrlr', 'SecurityProfile'], value: '0', type: 'integer', readOnly: true },
+  networkPriority: {
+    variable: ['OCPPCommCtrlr', 'NetworkConfigurationPriority'],
+    value: '0',
+    type: 'text',
+  },
+  timeZone: { key: 'TimeZone', variable: ['ClockCtrlr', 'TimeZone'], value: 'UTC', type: 'text' },
+  timeSource: { variable: ['ClockCtrlr', 'TimeSource'], value: 'Heartbeat', type: 'text' },
+  startMeasurands: {
+    variable: ['SampledDataCtrlr', 'TxStartedMeasurands'],
+    value: 'Energy.Active.Import.Register',
+    type: 'measurands',
+  },
   rateUnit: {
     key: 'ChargingScheduleAllowedChargingRateUnit',
     variable: ['SmartChargingCtrlr', 'RateUnit'],
@@ -151,6 +170,16 @@ const names = Object.keys(table).filter(isName)
 const rows: Readonly<Record<SettingName, Setting>> = table
 
 export type SettingChange = 'accepted' | 'rejected' | 'unknown' | 'read-only'
+
+// What a sample can hold (sampled-values.ts).
+const measurands = new Set([
+  'Energy.Active.Import.Register',
+  'Power.Active.Import',
+  'Current.Import',
+  'Current.Offered',
+  'Voltage',
+  'SoC',
+])
 
 /** One setting as a CSMS sees it. */
 export interface ShownSetting {
@@ -212,6 +241,9 @@ export class Settings {
     const { readOnly, type } = rows[known]
     if (readOnly) return 'read-only'
     if (type === 'integer' && !/^\d{1,9}$/.test(value)) return 'rejected'
+    if (type === 'measurands' && !value.split(',').every((one) => one === '' || measurands.has(one.trim()))) {
+      return 'rejected'
+    }
     if (type === 'boolean' && !/^(true|false)$/i.test(value)) return 'rejected'
     if (!this.#quirks.has('settings-ignored')) this.#store({ ...this.#read(), [known]: value })
     return 'accepted'

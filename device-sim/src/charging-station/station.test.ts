@@ -316,8 +316,8 @@ for (const version of versions) {
     }
     const asked =
       version === '1.6'
-        ? ['InstallCertificate', { certificateType: 'CentralSystemRootCertificate', certificate: 'x' }]
-        : ['GetDisplayMessages', { requestId: 1 }]
+        ? ['Heartbeat', {}]
+        : ['PublishFirmware', { location: 'https://x', checksum: 'd41d8cd98f00b204e9800998ecf8427e', requestId: 1 }]
     t.deepEqual(await rig.ask(asked[0] as string, asked[1] as Payload), { errorCode: 'NotImplemented' })
     t.deepEqual(await rig.ask('TriggerMessage', { requestedMessage: 'Nonsense' }), { errorCode: 'FormatViolation' })
     t.deepEqual(problems(rig), [])

@@ -168,7 +168,7 @@ export class Stations {
 
 function readPassword(path: string): string {
   try {
-    return readFileSync(path, 'utf8').trim()
+    return readFileSync(path, 'latin1').trim()
   } catch (cause) {
     throw new WattError('config/unreadable', `${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,

@@ -18,15 +18,16 @@ const handshakeTimeoutMs = 20_000
  */
 export function webSocketLinks(quirks: Quirks, tls: TlsFiles = {}): OpenLink {
   const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path))
-  return ({ url, subprotocol, user, password }, events) => {
+  return ({ url, subprotocol, user, password, identity }, events) => {
     const options: ClientOptions = {
       perMessageDeflate: subprotocol !== undefined && subprotocol !== 'ocpp1.6',
       handshakeTimeout: handshakeTimeoutMs,
       autoPong: !quirks.has('ignores-pings'),
-      ca: read(tls.ca),
-      cert: read(tls.cert),
-      key: read(tls.key),
-      ...(password === undefined ? {} : { auth: `${user}:${password}` }),
+      ...trusted([read(tls.ca)?.toString(), ...identity.roots]),
+      cert: identity.cert ?? read(tls.cert),
+      key: identity.key ?? read(tls.key),
+      // A password may be any bytes: one character each.
+      ...(password === undefined ? {} : { headers: { authorization: `Basic ${basic(user, password)}` } }),
       ...(quirks.has('no-upgrade-header') ? { finishRequest: withoutUpgrade } : {}),
     }
     const ws = new WebSocket(url, subprotocol === undefined ? [] : [subprotocol], options)
@@ -60,6 +61,15 @@ export function webSocketLinks(quirks: Quirks, tls: TlsFiles = {}): OpenLink {
       sendBadFrame: () => void socket?.write(Uint8Array.of(0xc1 | 0x30, 0x80, 0, 0, 0, 0)),
     }
   }
+}
+
+function trusted(roots: readonly (string | undefined)[]): ClientOptions {
+  const ca = roots.filter((root) => root !== undefined)
+  return ca.length === 0 ? {} : { ca }
+}
+
+function basic(user: string, password: string): string {
+  return Buffer.from(`${user}:${password}`, 'latin1').toString('base64')
 }
 
 // A server then sees a plain GET.

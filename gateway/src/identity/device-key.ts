@@ -74,7 +74,8 @@ function closeFolder(path: string): void {
   }
 }
 
-function checkPrivate(path: string, expected: number): void {
+/** Throws where others may read a file. */
+export function checkPrivate(path: string, expected: number): void {
   const mode = statSync(path).mode & 0o777
   if ((mode & ~expected) !== 0) {
     const [is, want] = [mode, expected].map((bits) => bits.toString(8).padStart(4, '0'))

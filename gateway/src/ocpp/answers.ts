@@ -1,4 +1,5 @@
 import { type Clock, isTransactionAction, type OcppVersion } from '@wattline/protocol'
+import type { CertificateRequest } from './authority/station-certificates.ts'
 import { fieldsOf } from './json-place.ts'
 import { toIdTagInfo, toIdTokenInfo } from './transaction-answers.ts'
 import type { Authorizer, OcppPayload } from './transaction-sink.ts'
@@ -10,6 +11,13 @@ export interface AnswerContext {
   readonly clock: Clock
   readonly authorizer: Authorizer
   readonly heartbeatSeconds: number
+  /** Who gives stations their certificates; nobody where the gateway has no authority. */
+  readonly certificates?: CertificateDesk | undefined
+}
+
+/** Takes requests for certificates. */
+export interface CertificateDesk {
+  take(request: CertificateRequest): OcppPayload
 }
 
 type Answer = (payload: OcppPayload, context: AnswerContext) => OcppPayload
@@ -61,8 +69,9 @@ const answers: Readonly<Record<string, Answer>> = {
   DataTransfer: () => ({ status: 'UnknownVendorId' }),
   Authorize: authorize,
 
-  // Nobody here issues certificates, so none is promised.
-  SignCertificate: rejected,
+  SignCertificate: (payload, context) =>
+    context.certificates?.take({ stationId: context.stationId, version: context.version, payload }) ??
+    rejected(payload, context),
   GetCertificateStatus: () => ({ status: 'Failed' }),
   Get15118EVCertificate: () => ({ status: 'Failed', exiResponse: '' }),
   // Schedules of the vehicle are not taken into account.

@@ -12,6 +12,8 @@ import type { SiteView } from '../smart-charging/controller.ts'
 import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
+import { Commissioner } from './adopt/commissioner.ts'
+import { openAuthority } from './authority/open-authority.ts'
 import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
 import type { OcppConfig } from './ocpp-config.ts'
@@ -51,6 +53,7 @@ export interface ChargingParts {
 
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
+const renewEveryMs = 3_600_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
@@ -66,6 +69,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const taking = takingSignedValues(sink, values)
   const site = openSite?.((...request) => csms.call(...request))
   const upstream = openUpstream(parts, { ...drivers, site, callStation: link.call })
+  const authority = config.authority && (await openAuthority(config.authority, parts))
   const csms: Csms = new Csms({
     config,
     store,
@@ -76,9 +80,12 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     checkCall,
     observers: [drivers, site, upstream].filter((observer) => observer !== undefined),
     upstream: () => upstream?.views() ?? new Map(),
+    certificates: authority?.desk,
+    onReady: (stationId) => commissioner.ready(stationId),
   })
+  const commissioner = new Commissioner({ config, csms, clock, log })
   // Before the stations: whoever reads that they are served may give commands.
-  const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
+  const control = await startControl(dataDir, { csms, commissioner, drivers }).catch(
     (error: unknown): ControlServer | undefined => {
       // Stations are served all the same; the command says that it reaches nobody.
       log.warn('ocpp.control.unavailable', errorFields(error))
@@ -91,6 +98,10 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     await control?.close()
     throw error
   }
+  const renewing = setInterval(() => {
+    if (authority?.renewServer() === true) csms.renewTls()
+    void csms.certificates?.renewDue()
+  }, renewEveryMs)
   upstream?.start()
   site?.start()
   const journal = new OcppJournal(store)
@@ -111,6 +122,8 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     stop: async () => {
       drivers.stop()
       site?.stop()
+      clearInterval(renewing)
+      commissioner.stop()
       await control?.close()
       await csms.stop()
       await upstream?.stop()

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
-import { errorCodes } from '@wattline/protocol'
+import { errorCodes, integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
 import { driverCommandShapes } from '../drivers/driver-commands.ts'
+import { stationIdShape } from './ocpp-config.ts'
 
 /** Where a running gateway takes commands: only for whoever may enter its data folder. */
 export function controlPath(dataDir: string): string {
@@ -12,6 +13,13 @@ export function controlPath(dataDir: string): string {
 export const controlRequestShape = v.variant('command', [
   v.strictObject({ command: v.literal('stations') }),
   ...driverCommandShapes,
+  v.strictObject({
+    command: v.literal('adopt'),
+    station: stationIdShape,
+    profile: v.exactOptional(v.picklist([0, 1, 2, 3])),
+    waitSeconds: integerBetween(0, 3_600),
+  }),
+  v.strictObject({ command: v.literal('abandon'), station: v.string() }),
   v.strictObject({ command: v.literal('call'), station: v.string(), action: v.string(), payload: v.unknown() }),
 ])
 

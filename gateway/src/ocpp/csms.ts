@@ -1,15 +1,17 @@
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { type Clock, WattError } from '@wattline/protocol'
+import { type Clock, type OcppVersion, WattError } from '@wattline/protocol'
 import { RPCClient, RPCServer } from 'ocpp-rpc'
 import { errorFields, type Log } from '../log.ts'
+import { AdoptedStations } from '../store/adopted-stations.ts'
 import type { Store } from '../store/database.ts'
 import { Admission, type StationTerms } from './admission.ts'
-import { certificateNameOf, type Front, openFront, refuseUpgrade, type UpgradeRequest } from './front.ts'
+import type { StationCertificates, StationCertificatesParts } from './authority/station-certificates.ts'
+import { certificateOf, type Front, openFront, refuseUpgrade, type UpgradeRequest } from './front.ts'
 import { Intake, type StationCall } from './intake.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import { checkOutgoing } from './outgoing.ts'
+import type { Refusal } from './refusal.ts'
 import { StationBoard, type StationView } from './station-board.ts'
 import { closeCodes, type StationAnswer, StationConnection } from './station-connection.ts'
 import type { StationObserver } from './station-observer.ts'
@@ -33,6 +35,19 @@ export interface CsmsParts {
   readonly observers?: readonly StationObserver[]
   /** How the stations stand upstream, by identity here. */
   readonly upstream?: () => ReadonlyMap<string, UpstreamView>
+  /** Makes whoever gives stations their certificates; left out where this gateway has no authority. */
+  readonly certificates?: ((stations: CertificateStations) => StationCertificates) | undefined
+  /** A station is there and talks: each connection once, and again when it has started anew. */
+  onReady?(stationId: string): void
+}
+
+/** What those who give certificates must know of the stations. */
+export type CertificateStations = Pick<StationCertificatesParts, 'standingOf' | 'connected' | 'call'>
+
+/** What is known of a station, and whether the installer knows it. */
+export interface ListedStation extends StationView {
+  /** It stands in the configuration, or was adopted. */
+  readonly known: boolean
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -54,19 +69,30 @@ export class Csms {
   readonly #admission: Admission
   readonly #intake: Intake
   readonly #board = new StationBoard()
+  readonly #arrivals = new Map<string, Set<() => void>>()
   readonly #rpc: RPCServer
   readonly #entries = new WeakMap<IncomingMessage, Entry>()
   readonly #connections = new Map<string, StationConnection>()
+  /** The stations that were adopted by command. */
+  readonly adopted: AdoptedStations
+  readonly certificates: StationCertificates | undefined
   #front: Front | undefined
 
   /** Reads the password files; throws where one is missing. Nothing is open before `start`. */
   constructor(parts: CsmsParts) {
     this.#parts = parts
     const { config, clock } = parts
-    this.#admission = new Admission(config)
+    this.adopted = new AdoptedStations(parts.store)
+    this.#admission = new Admission(config, this.adopted)
+    this.certificates = parts.certificates?.({
+      standingOf: (stationId) => this.#connections.get(stationId)?.standing,
+      connected: () => [...this.#connections.keys()],
+      call: (stationId, action, payload) => this.call(stationId, action, payload),
+    })
     this.#intake = new Intake({
       ...parts,
       heartbeatSeconds: config.heartbeatSeconds,
+      certificates: this.certificates,
       onDoubt: (call, outcome, notes) => this.#tellDoubt(call, outcome, notes),
       onMessage: (call, payload, answer) => this.#heard(call, payload, answer),
     })
@@ -91,7 +117,10 @@ export class Csms {
 
   /** Opens the ports. */
   async start(): Promise<void> {
-    this.#front = await openFront(this.#parts.config, (upgrade) => this.#admit(upgrade))
+    this.#front = await openFront(this.#parts.config, {
+      upgrade: (upgrade) => this.#admit(upgrade),
+      failed: (refusal, address) => this.#tellRefusal(`${nameless}${address}`, refusal, address),
+    })
     const { host, tls } = this.#parts.config
     const [port, tlsPort] = this.#front.ports
     this.#parts.log.info('ocpp.started', {
@@ -105,6 +134,11 @@ export class Csms {
     return this.#front?.ports ?? []
   }
 
+  /** The TLS port's certificate has been renewed. */
+  renewTls(): void {
+    this.#front?.renewTls()
+  }
+
   /** Takes leave of every station; what came until now is stored. */
   async stop(): Promise<void> {
     for (const connection of this.#connections.values()) connection.close(closeCodes.goingAway, 'the gateway stops')
@@ -115,8 +149,58 @@ export class Csms {
   }
 
   /** Every station seen since the start, also those that were turned away. */
-  stations(): readonly StationView[] {
-    return this.#board.list(this.#parts.upstream?.())
+  stations(): readonly ListedStation[] {
+    return this.#board
+      .list(this.#parts.upstream?.())
+      .map((view) => ({ ...view, known: this.#admission.knows(view.id) }))
+  }
+
+  /** The version that a station speaks; undefined where it is not connected. */
+  versionOf(stationId: string): OcppVersion | undefined {
+    return this.#connections.get(stationId)?.version
+  }
+
+  /** Our address as a station sees it: where it could be told to connect. */
+  addressFor(stationId: string): string | undefined {
+    return this.#connections.get(stationId)?.localAddress
+  }
+
+  /** Resolves with whether a station is connected, now or within a while. */
+  async waitFor(stationId: string, withinMs: number): Promise<boolean> {
+    return this.#connections.has(stationId) || (await this.#nextArrival(stationId, withinMs))
+  }
+
+  /** Ends a station's connection, and resolves with whether it comes again within a while: it is judged anew. */
+  async haveConnectAgain(stationId: string, reason: string, withinMs: number): Promise<boolean> {
+    const arrival = this.#nextArrival(stationId, withinMs)
+    this.disconnect(stationId, reason)
+    return await arrival
+  }
+
+  /** Ends a station's connection. */
+  disconnect(stationId: string, reason: string): void {
+    this.#connections.get(stationId)?.close(closeCodes.goingAway, reason)
+  }
+
+  async #nextArrival(stationId: string, withinMs: number): Promise<boolean> {
+    const arrivals = this.#arrivals.get(stationId) ?? new Set()
+    this.#arrivals.set(stationId, arrivals)
+    return await new Promise((resolve) => {
+      const done = (isThere: boolean) => {
+        clearTimeout(timer)
+        arrivals.delete(arrived)
+        if (arrivals.size === 0) this.#arrivals.delete(stationId)
+        resolve(isThere)
+      }
+      const arrived = () => done(true)
+      const timer = setTimeout(() => done(false), withinMs).unref()
+      arrivals.add(arrived)
+    })
+  }
+
+  /** What is known of a station's clock is out of date. */
+  forgetClock(stationId: string): void {
+    this.#board.forgetClock(stationId)
   }
 
   /** Sends a request to a station that is connected. */
@@ -134,13 +218,14 @@ export class Csms {
 
   // URL, identity and proof are judged here: the library ends the process on a URL that cannot be decoded.
   #admit({ request, socket, head }: UpgradeRequest): void {
-    const refuse = (id: string, status: number, reason: string) => {
-      this.#tellRefusal(id, reason, socket)
-      refuseUpgrade(socket, status, reason)
+    const address = socket.remoteAddress ?? ''
+    const refuse = (id: string, status: number, refusal: Refusal) => {
+      this.#tellRefusal(id, refusal, address)
+      refuseUpgrade(socket, status, refusal.reason)
     }
     const named = nameStation(request.url ?? '/')
     if (!named.ok) {
-      refuse(nameless, 400, named.reason)
+      refuse(`${nameless}${address}`, 400, { code: 'path', reason: named.reason })
       return
     }
     const { stationId } = named
@@ -148,10 +233,10 @@ export class Csms {
       stationId,
       authorization: request.headers.authorization,
       isTls: socket instanceof TLSSocket,
-      certificateName: certificateNameOf(socket),
+      certificate: certificateOf(socket),
     })
     if (!admitted.ok) {
-      refuse(stationId, admitted.status, admitted.reason)
+      refuse(stationId, admitted.status, admitted)
       return
     }
     const protocol = chooseProtocol(readOffer(request), admitted.versionIfNone)
@@ -173,7 +258,7 @@ export class Csms {
     const { stationId, terms, protocol } = entry
     const address = addressOf(socket)
     if (!protocol.ok) {
-      this.#tellRefusal(stationId, protocol.reason, address)
+      this.#tellRefusal(stationId, protocol, address)
       void client.close({ code: closeCodes.protocol, reason: protocol.reason.slice(0, 120) }).catch(() => {})
       return
     }
@@ -181,7 +266,7 @@ export class Csms {
     const connection = new StationConnection({
       stationId,
       version: protocol.version,
-      timeZone: terms.timeZone,
+      terms,
       address,
       client,
       socket,
@@ -195,9 +280,11 @@ export class Csms {
     // The newest wins: a station whose old connection died without a word must not wait for us to notice.
     this.#connections.get(stationId)?.close(closeCodes.replaced, 'replaced by a newer connection')
     this.#connections.set(stationId, connection)
+    this.certificates?.forget(stationId)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
     for (const observer of this.#parts.observers ?? []) observer.connected(stationId, protocol.version)
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
+    for (const arrived of [...(this.#arrivals.get(stationId) ?? [])]) arrived()
   }
 
   #gone(connection: StationConnection, code: unknown): void {
@@ -213,6 +300,8 @@ export class Csms {
   #heard(call: StationCall, payload: OcppPayload, answer: OcppPayload | undefined): void {
     for (const observer of this.#parts.observers ?? []) observer.heard(call, payload, answer)
     this.#board.heard(call, payload, this.#parts.clock.now())
+    const isFirst = this.#connections.get(call.stationId)?.noteMessage() ?? false
+    if (isFirst || call.action === 'BootNotification') this.#parts.onReady?.(call.stationId)
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
       this.#parts.log.warn('ocpp.station.security', { station: call.stationId, type, timestamp })
@@ -224,14 +313,14 @@ export class Csms {
     this.#parts.log[outcome === 'mended' ? 'debug' : 'warn'](`ocpp.message.${outcome}`, fields)
   }
 
-  #tellRefusal(stationId: string, reason: string, from: Socket | string): void {
-    const address = typeof from === 'string' ? from : (from.remoteAddress ?? '')
-    const isNews = this.#board.refused(stationId, reason, this.#parts.clock.now())
-    this.#parts.log[isNews ? 'warn' : 'debug']('ocpp.station.refused', { station: stationId, address, reason })
+  #tellRefusal(stationId: string, refusal: Refusal, address: string): void {
+    const { code, reason } = refusal
+    const isNews = this.#board.refused(stationId, refusal, { at: this.#parts.clock.now(), address })
+    this.#parts.log[isNews ? 'warn' : 'debug']('ocpp.station.refused', { station: stationId, address, code, reason })
   }
 }
 
-/** Stands for all who do not say which station they are: no identity may look like this. */
+/** Before the address of those who do not say which station they are: no identity may look like this. */
 const nameless = '?'
 
 type LibraryOptions = NonNullable<NonNullable<ConstructorParameters<typeof RPCServer>[0]>['wssOptions']>

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type IncomingMessage, STATUS_CODES } from 'node:http'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Server, Socket } from 'node:net'
 import { createServer as createTlsServer, TLSSocket } from 'node:tls'
 import { WattError } from '@wattline/protocol'
 import type { OcppConfig } from './ocpp-config.ts'
+import { type Refusal, toTlsRefusal } from './refusal.ts'
 import { findHeadEnd, mendHead } from './upgrade-head.ts'
 
 /** A station that asks for a WebSocket. */
@@ -13,10 +14,20 @@ export interface UpgradeRequest {
   readonly head: Buffer
 }
 
+/** What a front tells. */
+export interface FrontEvents {
+  /** Whatever comes in, this gets requests for a WebSocket and nothing else. */
+  upgrade(upgrade: UpgradeRequest): void
+  /** Somebody went no further than TLS; who it is, only the address tells. */
+  failed(refusal: Refusal, address: string): void
+}
+
 /** The ports that stations connect to. */
 export interface Front {
   /** Ports in use: plain first, then TLS where there is one. */
   readonly ports: readonly number[]
+  /** Reads the files of the TLS port anew: for connections from now on. */
+  renewTls(): void
   close(): Promise<void>
 }
 
@@ -34,21 +45,28 @@ export function refuseUpgrade(socket: Socket, status: number, reason: string): v
   socket.setTimeout(headWithinMs, () => socket.destroy())
 }
 
-/** Opens the ports. Whatever comes in, `onUpgrade` gets requests for a WebSocket and nothing else. */
-export async function openFront(config: OcppConfig, onUpgrade: (upgrade: UpgradeRequest) => void): Promise<Front> {
+/** Opens the ports. */
+export async function openFront(config: OcppConfig, events: FrontEvents): Promise<Front> {
   const http = createHttpServer({ maxHeaderSize: longestHeadBytes }, (_request, response) => {
     response.writeHead(426, { connection: 'close', upgrade: 'websocket', 'content-type': 'text/plain' })
     response.end('This port speaks OCPP over WebSocket: ws://host:port/<station identity>')
   })
   http.on('upgrade', (request, socket, head) => {
-    if (isSocket(socket)) onUpgrade({ request, socket, head })
+    if (isSocket(socket)) events.upgrade({ request, socket, head })
     else socket.destroy()
   })
   http.on('clientError', (_error, socket) => {
     if (isSocket(socket) && socket.writable) refuseUpgrade(socket, 400, 'this is no HTTP request')
     else socket.destroy()
   })
-  const accept = (socket: Socket) => readHead(socket, () => http.emit('connection', socket))
+  const accept = (socket: Socket) => {
+    // Gone once the socket is destroyed.
+    const { remoteAddress = '' } = socket
+    readHead(socket, {
+      done: () => http.emit('connection', socket),
+      isTls: () => events.failed({ code: 'tls-on-plain', reason: 'it speaks TLS on the port without' }, remoteAddress),
+    })
+  }
   const sockets = new Set<Socket>()
   const servers: Server[] = []
   const open = async (server: Server, port: number) => {
@@ -59,6 +77,7 @@ export async function openFront(config: OcppConfig, onUpgrade: (upgrade: Upgrade
     servers.push(server)
     await listen(server, config.host, port)
   }
+  let renewTls = () => {}
   const close = async () => {
     for (const socket of sockets) socket.destroy()
     await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))))
@@ -66,23 +85,53 @@ export async function openFront(config: OcppConfig, onUpgrade: (upgrade: Upgrade
   try {
     await open(createServer({ noDelay: true }, accept), config.port)
     if (config.tls !== undefined) {
-      const options = { ...readTlsFiles(config.tls), noDelay: true, handshakeTimeout: headWithinMs }
-      const tls = createTlsServer(options, accept)
-      tls.on('tlsClientError', (_error, socket) => socket.destroy())
-      await open(tls, config.tls.port)
+      const files = config.tls
+      const tls = openTls(files, accept, events)
+      renewTls = () => tls.setSecureContext(readTlsFiles(files))
+      await open(tls, files.port)
     }
   } catch (error) {
     await close()
     throw error
   }
-  return { ports: servers.map((server) => (server.address() as AddressInfo).port), close }
+  return { ports: servers.map((server) => (server.address() as AddressInfo).port), renewTls, close }
 }
 
-/** The common name of a client certificate that our authority has signed. */
-export function certificateNameOf(socket: Socket): string | undefined {
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined
-  const name: unknown = socket.getPeerCertificate().subject?.CN
-  return typeof name === 'string' ? name : undefined
+function openTls(files: NonNullable<OcppConfig['tls']>, accept: (socket: Socket) => void, events: FrontEvents) {
+  const options = { ...readTlsFiles(files), noDelay: true, handshakeTimeout: headWithinMs }
+  const tls = createTlsServer(options, accept)
+  // Gone once the handshake has failed.
+  const addresses = new WeakMap<Socket, string>()
+  tls.on('connection', (socket: Socket) => addresses.set(socket, socket.remoteAddress ?? ''))
+  tls.on('tlsClientError', (error: Error & { code?: unknown }, socket) => {
+    const raw: unknown = Reflect.get(socket, '_parent')
+    const address = raw instanceof Socket ? addresses.get(raw) : undefined
+    events.failed(toTlsRefusal(String(error.code ?? error.message)), address ?? socket.remoteAddress ?? '')
+    socket.destroy()
+  })
+  return tls
+}
+
+/** A client certificate as it was shown. */
+export interface ShownCertificate {
+  readonly name: string
+  /** Unix ms. */
+  readonly endsAt: number
+  /** Why it proves nothing, as Node's verification calls it; absent for one that our authority has signed. */
+  readonly fault?: string
+}
+
+/** The client certificate of a connection, where one was shown. */
+export function certificateOf(socket: Socket): ShownCertificate | undefined {
+  if (!(socket instanceof TLSSocket)) return undefined
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return undefined
+  // An object without a prototype, made by Node.
+  const names: unknown = certificate.toLegacyObject().subject?.CN
+  const shown = { name: typeof names === 'string' ? names : '', endsAt: certificate.validToDate.getTime() }
+  if (socket.authorized) return shown
+  const fault: unknown = socket.authorizationError
+  return { ...shown, fault: fault instanceof Error ? fault.message : String(fault) }
 }
 
 function isSocket(socket: unknown): socket is Socket {
@@ -105,13 +154,22 @@ function readTlsFiles({ certFile, keyFile, clientCaFile }: NonNullable<OcppConfi
     : { ...own, ca: read(clientCaFile), requestCert: true, rejectUnauthorized: false }
 }
 
+/** RFC 8446 §5.1: the type of the first record of a handshake. No HTTP request begins with it. */
+const tlsHandshake = 0x16
+
 // Node takes a request for an upgrade only with `Connection: Upgrade`, which some firmware leaves out. So the head is
 // read here, mended, and put back before Node sees it.
-function readHead(socket: Socket, done: () => void): void {
+function readHead(socket: Socket, events: { done: () => void; isTls: () => void }): void {
   let head = Buffer.alloc(0)
   const timer = setTimeout(() => socket.destroy(), headWithinMs)
   const onData = (chunk: Buffer) => {
     head = Buffer.concat([head, chunk])
+    if (head[0] === tlsHandshake) {
+      stop()
+      socket.destroy()
+      events.isTls()
+      return
+    }
     const end = findHeadEnd(head)
     if (end === undefined && head.length <= longestHeadBytes) return
     stop()
@@ -121,7 +179,7 @@ function readHead(socket: Socket, done: () => void): void {
     }
     socket.pause()
     socket.unshift(mendHead(head, end))
-    done()
+    events.done()
     process.nextTick(() => socket.resume())
   }
   const stop = () => {

@@ -9,7 +9,7 @@ import {
 } from '@wattline/protocol'
 import type { Store } from '../store/database.ts'
 import { type FrameOutcome, OcppJournal } from '../store/ocpp-journal.ts'
-import { answerOrdinary, canAnswerAnything, isServed } from './answers.ts'
+import { answerOrdinary, type CertificateDesk, canAnswerAnything, isServed } from './answers.ts'
 import { CallRefused } from './call-refused.ts'
 import { type MendedRequest, mendRequest } from './mend.ts'
 import { answerTransaction, answerUnread } from './transaction-answers.ts'
@@ -35,6 +35,7 @@ export interface IntakeParts {
   readonly sink: TransactionSink
   readonly authorizer: Authorizer
   readonly heartbeatSeconds: number
+  readonly certificates?: CertificateDesk | undefined
   /** Something was mended, put aside or refused. */
   onDoubt(call: StationCall, outcome: 'mended' | 'quarantined', notes: readonly string[]): void
   /** A message that its schema accepts, before it is answered: the latest status of stations is made of these. */

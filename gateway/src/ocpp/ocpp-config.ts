@@ -16,10 +16,13 @@ export const ocppDefaults = {
   tlsPort: 9221,
   /** 43 kW and the margin of a fuse, as for meters: the largest feed of an AC charger. */
   maxPowerW: 54_338,
+  certificateDays: 365,
+  renewBeforeDays: 30,
 } as const
 
 const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
-export const stationId = v.pipe(
+/** The identity of a charging station. */
+export const stationIdShape = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9*\-_=:+|@.~!]{1,48}$/, 'expected 1 to 48 letters, digits and * - _ = : + | @ . ~ !'),
 )
@@ -56,7 +59,7 @@ const chargingPoint = {
 }
 
 const station = v.strictObject({
-  id: stationId,
+  id: stationIdShape,
   ...chargingPoint,
   /** Its connectors (OCPP 2.x: EVSEs), where they differ from the station, or are to have their keys at the start. */
   connectors: v.exactOptional(
@@ -90,6 +93,18 @@ export const ocppShape = v.pipe(
         keyFile: path,
         /** Who signs the stations' certificates: needed for profile 3. */
         clientCaFile: v.exactOptional(path),
+        /** The name or address that stations are told to connect to; ours as they see it where it is left out. */
+        publicHost: v.exactOptional(
+          v.pipe(v.string(), v.regex(/^[A-Za-z0-9.\-:[\]]+$/, 'expected a host name or address')),
+        ),
+      }),
+    ),
+    /** Gives stations their certificates, with the authority that `wattline-gateway ocpp ca init` has made. */
+    authority: v.exactOptional(
+      v.strictObject({
+        certificateDays: v.optional(integerBetween(1, 3_650), ocppDefaults.certificateDays),
+        /** Stations are asked to renew theirs when it ends within so many days. */
+        renewBeforeDays: v.optional(integerBetween(1, 1_000), ocppDefaults.renewBeforeDays),
       }),
     ),
     stations: v.optional(v.array(station), []),
@@ -116,6 +131,10 @@ export const ocppShape = v.pipe(
     ({ tls, stations, securityProfile: all }) =>
       tls !== undefined || stations.every((one) => (one.securityProfile ?? all) < 2),
     'expected tls, which security profiles 2 and 3 need',
+  ),
+  v.check(
+    ({ tls, authority }) => authority === undefined || tls?.clientCaFile !== undefined,
+    'expected tls with clientCaFile, which an authority needs',
   ),
   v.check(
     ({ tls, stations, securityProfile: all }) =>
@@ -145,7 +164,7 @@ export function withAbsoluteOcppFiles(config: OcppConfig, absolute: (path: strin
       ? {}
       : {
           tls: {
-            port: tls.port,
+            ...tls,
             certFile: absolute(tls.certFile),
             keyFile: absolute(tls.keyFile),
             ...(tls.clientCaFile === undefined ? {} : { clientCaFile: absolute(tls.clientCaFile) }),

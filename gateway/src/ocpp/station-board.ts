@@ -1,6 +1,7 @@
 import type { OcppVersion, Timestamp } from '@wattline/protocol'
 import type { StationCall } from './intake.ts'
 import { fieldsOf } from './json-place.ts'
+import { adviceOn, type Refusal, type RefusalCode } from './refusal.ts'
 import type { OcppPayload } from './transaction-sink.ts'
 import type { UpstreamView } from './upstream/upstream-view.ts'
 
@@ -18,7 +19,17 @@ export interface StationView {
   /** Latest status by connector: `1`, or `EVSE/connector` in OCPP 2.x. */
   readonly connectors: Readonly<Record<string, string>>
   /** Why it was turned away last, and how often since it was let in. */
-  readonly refused?: { readonly reason: string; readonly at: Timestamp; readonly times: number }
+  readonly refused?: {
+    readonly code: RefusalCode
+    readonly reason: string
+    /** What is likely wrong, and what to look at. */
+    readonly advice: string
+    readonly at: Timestamp
+    readonly times: number
+    readonly address: string
+  }
+  /** How far its clock is ahead of ours, as its latest status tells. */
+  readonly clockAheadSeconds?: number
   /** How it stands upstream, where there is an operator's CSMS. */
   readonly upstream?: UpstreamView
 }
@@ -45,7 +56,7 @@ export class StationBoard {
   }
 
   connected(id: string, how: { version: OcppVersion; address: string; at: Timestamp }): void {
-    const { refused: _, ...rest } = this.#viewOf(id)
+    const { refused: _, clockAheadSeconds: __, ...rest } = this.#viewOf(id)
     const view = { ...rest, connected: true, version: how.version, address: how.address, connectedAt: how.at }
     this.#views.set(id, view)
   }
@@ -55,11 +66,15 @@ export class StationBoard {
   }
 
   /** Notes a refusal; gives whether it is news: a station that is refused tries again for ever. */
-  refused(id: string, reason: string, at: Timestamp): boolean {
+  refused(id: string, { code, reason }: Refusal, from: { at: Timestamp; address: string }): boolean {
     const view = this.#viewOf(id)
     const before = view.refused
-    view.refused = { reason, at, times: (before?.times ?? 0) + 1 }
+    view.refused = { code, reason, advice: adviceOn(code), times: (before?.times ?? 0) + 1, ...from }
     return before?.reason !== reason
+  }
+
+  forgetClock(id: string): void {
+    delete this.#viewOf(id).clockAheadSeconds
   }
 
   heard({ stationId, action }: StationCall, payload: OcppPayload, at: Timestamp): void {
@@ -67,7 +82,8 @@ export class StationBoard {
     view.lastMessageAt = at
     if (action === 'BootNotification') Object.assign(view, readIdentity(payload))
     if (action === 'StatusNotification') {
-      const { evseId, connectorId, status, connectorStatus } = payload
+      const { evseId, connectorId, status, connectorStatus, timestamp } = payload
+      noteClock(view, timestamp, at)
       const where = evseId === undefined ? String(connectorId) : `${String(evseId)}/${String(connectorId)}`
       const isKnown = where in view.connectors
       if (isKnown || Object.keys(view.connectors).length < mostConnectors) {
@@ -90,6 +106,13 @@ export class StationBoard {
 }
 
 const mostConnectors = 100
+
+// What was queued while the line was down is behind by as much, so the one that is furthest ahead counts.
+function noteClock(view: Changing<StationView>, timestamp: unknown, at: Timestamp): void {
+  const claimedAt = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN
+  if (Number.isNaN(claimedAt)) return
+  view.clockAheadSeconds = Math.max(view.clockAheadSeconds ?? -Infinity, Math.round((claimedAt - at) / 1000))
+}
 
 function readIdentity(payload: OcppPayload): Partial<StationView> {
   const station = fieldsOf(payload['chargingStation'])

@@ -4,6 +4,8 @@ import { createRPCError, type RPCClient } from 'ocpp-rpc'
 import { RPCError, TimeoutError } from 'ocpp-rpc/lib/errors.js'
 import { NOREPLY } from 'ocpp-rpc/lib/symbols.js'
 import { errorFields, type Log } from '../log.ts'
+import type { StationTerms } from './admission.ts'
+import type { StationStanding } from './authority/station-certificates.ts'
 import { CallRefused } from './call-refused.ts'
 import type { Intake, StationCall } from './intake.ts'
 import { checkOutgoing, findAnswerFaults } from './outgoing.ts'
@@ -17,7 +19,7 @@ export const closeCodes = { replaced: 4001, protocol: 1002, goingAway: 1001, try
 export interface ConnectionParts {
   readonly stationId: string
   readonly version: OcppVersion
-  readonly timeZone: string
+  readonly terms: StationTerms
   readonly address: string
   readonly client: RPCClient
   readonly socket: StationSocket
@@ -36,6 +38,7 @@ export interface StationAnswer {
 }
 
 const burstSeconds = 4
+const mostUnanswered = 2
 
 /** One connection of one station: a thin layer over ocpp-rpc, which pairs requests and answers. */
 export class StationConnection {
@@ -47,6 +50,9 @@ export class StationConnection {
   readonly #pinging: NodeJS.Timeout
   #heardAt = performance.now()
   #hasPonged = false
+  #hasSpoken = false
+  /** Requests of ours in a row that got no answer, and nothing else came meanwhile. */
+  #unanswered = 0
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts
@@ -56,8 +62,9 @@ export class StationConnection {
     const { client, socket, messagesPerSecond, pingMs } = parts
     this.#pace = new Pace(messagesPerSecond, messagesPerSecond * burstSeconds, () => performance.now())
     socket.watch(parts.version, {
-      heard: () => {
+      heard: (what) => {
         this.#heardAt = performance.now()
+        if (what === 'message') this.#unanswered = 0
       },
       pace: () => this.#pace.take(),
       sent: (action, payload, frame) => void this.#takeSend(action, payload, frame),
@@ -77,6 +84,23 @@ export class StationConnection {
     client.once('close', () => clearInterval(this.#pinging))
   }
 
+  /** What it has shown of itself. */
+  get standing(): StationStanding {
+    return { version: this.version, ...this.#parts.terms }
+  }
+
+  /** Our own address on this connection. */
+  get localAddress(): string | undefined {
+    return this.#parts.socket.localAddress
+  }
+
+  /** Gives whether this is the first message on this connection. */
+  noteMessage(): boolean {
+    const isFirst = !this.#hasSpoken
+    this.#hasSpoken = true
+    return isFirst
+  }
+
   /** Milliseconds since the station last said anything, a pong included. */
   silentMs(): number {
     return performance.now() - this.#heardAt
@@ -90,7 +114,9 @@ export class StationConnection {
       const answer = await client.call(action, fields)
       return { payload: answer, faults: findAnswerFaults(version, action, answer) }
     } catch (error) {
-      throw toStationError(error, stationId, action)
+      const translated = toStationError(error, stationId, action)
+      if (translated instanceof WattError && translated.code === 'station/silent') this.#noteUnanswered()
+      throw translated
     }
   }
 
@@ -99,6 +125,15 @@ export class StationConnection {
     clearInterval(this.#pinging)
     // Resolves with the closing frame of the station, which may never come: ws gives up by itself.
     void this.#parts.client.close({ code, reason }).catch(() => {}) // closed already
+  }
+
+  // Some stations hang after a request that they do not understand, and go on answering pings: only a new connection
+  // wakes them up.
+  #noteUnanswered(): void {
+    this.#unanswered++
+    if (this.#unanswered < mostUnanswered) return
+    this.#parts.log.info('ocpp.station.hung', { station: this.stationId, unanswered: this.#unanswered })
+    this.#parts.socket.terminate()
   }
 
   // Some stations never answer a ping. One that has done so once is expected to go on; of another the silence must be
@@ -142,8 +177,8 @@ export class StationConnection {
   }
 
   #toCall(action: string, payload: unknown, frame: string, messageId: string): StationCall {
-    const { stationId, version, timeZone } = this.#parts
-    return { stationId, version, timeZone, action, payload, frame, messageId }
+    const { stationId, version, terms } = this.#parts
+    return { stationId, version, timeZone: terms.timeZone, action, payload, frame, messageId }
   }
 }
 

@@ -14,7 +14,7 @@ export interface WireCall {
 /** What the socket tells besides what it passes on to the library. */
 export interface SocketEvents {
   /** Something came in: a message, a ping or a pong. */
-  heard(): void
+  heard(what: 'message' | 'sign-of-life'): void
   /** Tells how long to wait before the next message is read, in ms; 0 for no wait. */
   pace(): number
   sent(action: string, payload: unknown, frame: string): void
@@ -38,6 +38,12 @@ export class StationSocket extends WebSocket {
     this.#events = events
   }
 
+  get localAddress(): string | undefined {
+    const raw: unknown = Reflect.get(this, '_socket')
+    const address: unknown = typeof raw === 'object' && raw !== null ? Reflect.get(raw, 'localAddress') : undefined
+    return typeof address === 'string' ? address : undefined
+  }
+
   /** The request that was passed on under this id, until it is answered. */
   callOf(innerId: string): WireCall | undefined {
     return this.#calls.get(innerId)
@@ -45,7 +51,7 @@ export class StationSocket extends WebSocket {
 
   // ws has no other place where a message could be changed before the library gets it.
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === 'ping' || event === 'pong') this.#events?.heard()
+    if (event === 'ping' || event === 'pong') this.#events?.heard('sign-of-life')
     if (event !== 'message') return super.emit(event, ...args)
     const [data, isBinary] = args
     const inner = this.#translate(String(data))
@@ -57,7 +63,7 @@ export class StationSocket extends WebSocket {
   #translate(text: string): string | undefined {
     const [version, events] = [this.#version, this.#events]
     if (version === undefined || events === undefined) return undefined
-    events.heard()
+    events.heard('message')
     const frame = readFrame(text, version)
     switch (frame.kind) {
       case 'call': {

@@ -1,10 +1,11 @@
 import { type OcppVersion, ocppVersions } from '@wattline/protocol'
+import type { Refusal } from './refusal.ts'
 
 /** What a connection speaks. */
 export type ChosenProtocol =
   /** `header` is what the handshake answers; undefined where the station offered nothing. */
   | { readonly ok: true; readonly version: OcppVersion; readonly header: OcppVersion | undefined }
-  | { readonly ok: false; readonly reason: string }
+  | ({ readonly ok: false } & Refusal)
 
 /**
  * Chooses from what a station offers, in its order. One that offers nothing speaks 1.6, if anything: whether that is
@@ -17,9 +18,14 @@ export function chooseProtocol(offered: ReadonlySet<string>, ifNone: OcppVersion
   }
   if (offered.size > 0) {
     const names = [...offered].join(', ').slice(0, 80)
-    return { ok: false, reason: `no common OCPP version: offered ${names}, known ${ocppVersions.join(', ')}` }
+    const reason = `no common OCPP version: offered ${names}, known ${ocppVersions.join(', ')}`
+    return { ok: false, code: 'unknown-version', reason }
   }
   return ifNone === undefined
-    ? { ok: false, reason: 'no subprotocol offered, and the configuration does not take that for ocpp1.6' }
+    ? {
+        ok: false,
+        code: 'no-subprotocol',
+        reason: 'no subprotocol offered, and the configuration does not take that for ocpp1.6',
+      }
     : { ok: true, version: ifNone, header: undefined }
 }

@@ -1,6 +1,6 @@
 import { idPattern, integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
-import { stationId } from '../ocpp/ocpp-config.ts'
+import { stationIdShape } from '../ocpp/ocpp-config.ts'
 
 /** Every default of the part that shares the house's current. */
 export const siteDefaults = {
@@ -51,7 +51,7 @@ export function wayTo(
 const charger = v.pipe(
   v.strictObject({
     /** Its identity in OCPP. */
-    id: stationId,
+    id: stationIdShape,
     /** OCPP 1.6's connector, OCPP 2.x's EVSE. */
     connector: v.optional(integerBetween(1, 100), siteDefaults.connector),
     /** The phases of the house that its L1, L2, L3 hang on, in this order; all of them in their order where left out. */

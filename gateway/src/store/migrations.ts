@@ -304,4 +304,19 @@ export const migrations: readonly string[] = [
     checked_at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Stations that the installer has let in by command, beside those of the configuration.
+  CREATE TABLE adopted_stations (
+    station TEXT PRIMARY KEY,
+    -- OCPP's security profile that it must show, and the one that takes its place when it has first shown it.
+    profile INTEGER NOT NULL,
+    next_profile INTEGER,
+    -- SHA-256 in hex.
+    password_hash TEXT,
+    next_password_hash TEXT,
+    -- JSON: the settings that it has taken, for the day on which it forgets them.
+    settings TEXT NOT NULL,
+    adopted_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ]

@@ -47,6 +47,24 @@ export class OcppJournal {
     return Number(lastInsertRowid)
   }
 
+  /** Every frame that is still kept, in the order in which they came; of one station or with one outcome. */
+  *rows({ station, outcome }: { station?: string | undefined; outcome?: FrameOutcome | undefined }) {
+    const statement = this.#store.sql(
+      `SELECT number, station, action, arrived_at AS arrivedAt, outcome, notes, frame FROM ocpp_frames
+       WHERE number > ? AND (? IS NULL OR station = ?) AND (? IS NULL OR outcome = ?) ORDER BY number LIMIT ${rowsAtOnce}`,
+    )
+    const where = `${this.#store.path}: ocpp_frames`
+    for (let last = 0; ; ) {
+      const given = [last, station ?? null, station ?? null, outcome ?? null, outcome ?? null]
+      const found = this.#store.read(() => statement.all(...given))
+      for (const row of decodeWith(v.array(rowShape), found, where, 'storage/corrupt')) {
+        last = row.number
+        yield { ...row, notes: decodeWith(v.array(v.string()), JSON.parse(row.notes), where, 'storage/corrupt') }
+      }
+      if (found.length < rowsAtOnce) return
+    }
+  }
+
   /** Nothing is to be concluded from a frame after all. */
   quarantine(number: number, notes: readonly string[]): void {
     this.#store
@@ -94,5 +112,20 @@ export interface PruneLimits {
   readonly most: number
   readonly chunk: number
 }
+
+/** Rows per query: between two of them a running gateway can tidy its write-ahead log. */
+const rowsAtOnce = 500
+const rowShape = v.object({
+  number: integerBetween(1, Number.MAX_SAFE_INTEGER),
+  station: v.string(),
+  action: v.string(),
+  arrivedAt: integerBetween(0, Number.MAX_SAFE_INTEGER),
+  outcome: v.picklist(['accepted', 'mended', 'quarantined']),
+  notes: v.string(),
+  frame: v.string(),
+})
+
+/** One frame as it is kept. */
+export type JournalRow = Omit<v.InferOutput<typeof rowShape>, 'notes'> & { readonly notes: readonly string[] }
 
 const countShape = v.object({ count: integerBetween(0, Number.MAX_SAFE_INTEGER) })
