@@ -1,10 +1,13 @@
 import type { Clock } from '@wattline/protocol'
-import { openDrivers } from '../drivers/drivers.ts'
+import { openDrivers, type Reserving } from '../drivers/drivers.ts'
 import type { DriversConfig } from '../drivers/drivers-config.ts'
+import type { StationLink } from '../drivers/station-link.ts'
+import { foreignVerifier } from '../identity/foreign-verifier.ts'
 import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
 import type { SiteView } from '../smart-charging/controller.ts'
 import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
@@ -38,42 +41,40 @@ export interface ChargingParts {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  /** Who may charge; without it no card is known. */
   readonly drivers: DriversConfig | undefined
   /** Whether the ledger can be reached, as far as is known. */
   readonly isOnline: () => boolean
+  /** Signs what the sessions here measure. */
+  readonly signer: SessionSigner
 }
-
-// No charging point has a key yet: sessions are kept, and their registers not signed.
-const noSigner: SessionSigner = { sign: () => {} }
 
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log, openSite } = parts
-  const drivers = openDrivers({
-    ...parts,
-    config: parts.drivers,
-    link: {
-      stations: () => csms.stations(),
-      call: (stationId, action, payload) => csms.call(stationId, action, payload),
-    },
-  })
-  const { authorizer, checkCall, stationIsBack: onBack } = drivers
-  const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
+  const { config, dataDir, store, clock, log, openSite, signer } = parts
+  const link: StationLink = {
+    stations: () => csms.stations(),
+    call: (stationId, action, payload) => csms.call(stationId, action, payload),
+  }
+  const drivers = openDrivers({ ...parts, config: parts.drivers, link })
+  const { authorizer, checkCall } = drivers
+  const sink = new SessionSink({ store, clock, authorizer, signer })
+  const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
+  const taking = takingSignedValues(sink, values)
   const site = openSite?.((...request) => csms.call(...request))
-  const upstream = openUpstream(parts, { authorizer, site, callStation: (...request) => csms.call(...request) })
+  const upstream = openUpstream(parts, { drivers, site, callStation: (...request) => csms.call(...request) })
   const csms: Csms = new Csms({
     config,
     store,
     clock,
     log,
-    sink: upstream?.sinkOver(sink) ?? sink,
+    sink: upstream?.sinkOver(taking) ?? taking,
     authorizer,
     checkCall,
-    onBack,
-    observers: [site, upstream].filter((observer) => observer !== undefined),
+    observers: [drivers, site, upstream].filter((observer) => observer !== undefined),
     upstream: () => upstream?.views() ?? new Map(),
   })
   // Before the stations: whoever reads that they are served may give commands.
@@ -96,8 +97,8 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
-      drivers.prune(beforeMs)
       upstream?.prune(beforeMs)
+      drivers.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
       } catch (error) {
@@ -118,21 +119,22 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
 }
 
 interface UpstreamNeighbours {
-  readonly authorizer: Authorizer
+  readonly drivers: { readonly authorizer: Authorizer; readonly reserving: Reserving }
   readonly site: SmartCharging | undefined
   readonly callStation: Csms['call']
 }
 
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  { authorizer, site, callStation }: UpstreamNeighbours,
+  { drivers, site, callStation }: UpstreamNeighbours,
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
+  const { authorizer, reserving } = drivers
   const rules: LocalRules = {
     objectionTo: (command) =>
       site?.shares(command.stationId) === true && changesProfiles(command)
         ? { reason: 'the gateway shares the current of the house' }
-        : undefined,
+        : reserving.objectionTo(command.stationId, command.action, command.payload),
     mostAmps: () => upstream.maxProfileAmps,
   }
   return new Upstream({
