@@ -68,7 +68,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
   const taking = takingSignedValues(sink, values)
   const site = openSite?.((...request) => csms.call(...request))
-  const upstream = openUpstream(parts, { ...drivers, site, callStation: link.call })
+  const upstream = openUpstream(parts, { drivers, site, callStation: link.call })
   const authority = config.authority && (await openAuthority(config.authority, parts))
   const csms: Csms = new Csms({
     config,
@@ -132,17 +132,17 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
 }
 
 interface UpstreamNeighbours {
-  readonly authorizer: Authorizer
-  readonly reserving: Reserving
+  readonly drivers: { readonly authorizer: Authorizer; readonly reserving: Reserving }
   readonly site: SmartCharging | undefined
   readonly callStation: Csms['call']
 }
 
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  { authorizer, reserving, site, callStation }: UpstreamNeighbours,
+  { drivers, site, callStation }: UpstreamNeighbours,
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
+  const { authorizer, reserving } = drivers
   const rules: LocalRules = {
     objectionTo: (command) =>
       site?.shares(command.stationId) === true && changesProfiles(command)

@@ -192,3 +192,20 @@ test('stations of 1.6 and 2.0.1 bring them through the server, and are answered 
     ['accepted', 'accepted', 'accepted', 'accepted', 'accepted'],
   )
 })
+
+test('a status passes by the signed values to the sessions', (t) => {
+  const seen: unknown[] = []
+  const nothing = () => ({})
+  const sink = {
+    start: () => ({ transactionId: 1, verdict: { status: 'Accepted' } as const }),
+    stop: nothing,
+    event: nothing,
+  }
+  const taking = takingSignedValues(
+    { ...sink, meterValues: () => {}, status: (message) => void seen.push(message) },
+    { take: () => [] },
+  )
+  const message = { stationId: 'CP1', payload: { connectorId: 1, status: 'Available' } }
+  taking.status?.(message)
+  t.deepEqual(seen, [message])
+})

@@ -201,5 +201,6 @@ export function takingSignedValues(sink: TransactionSink, values: Pick<SignedVal
       values.take(message)
       return sink.event(message)
     },
+    status: (message) => sink.status?.(message),
   }
 }
