@@ -37,6 +37,7 @@ export function checkReferences(input: unknown): readonly ReferenceProblem[] {
     ...repeated(addresses).map((at) => problem(`${addresses[at]} is given twice`, 'meters', at, 'unitId')),
     ...unknown(meters, 'bus', busIds),
     ...unknown(meters, 'behind', meterIds),
+    ...unknownOfStations(listOf(fieldOf(input, 'ocpp'), 'stations'), meterIds),
     ...rings(meters),
     ...siteProblems(input, meters),
   ]
@@ -52,6 +53,23 @@ function unknown(meters: readonly unknown[], key: 'bus' | 'behind', known: reado
     const name = textOf(meter, key)
     return name === undefined || known.includes(name) ? [] : [problem(`no ${kind} '${name}'`, 'meters', at, key)]
   })
+}
+
+// A charging point hangs on meters of this gateway, and nothing hangs on it: so it can be in no ring.
+function unknownOfStations(stations: readonly unknown[], known: readonly (string | undefined)[]) {
+  const places = stations.flatMap((station, at) => [
+    { place: station, path: ['stations', at] },
+    ...listOf(station, 'connectors').map((place, connector) => ({
+      place,
+      path: ['stations', at, 'connectors', connector],
+    })),
+  ])
+  return places.flatMap(({ place, path }) =>
+    (['behind', 'feederMeter'] as const).flatMap((key) => {
+      const name = textOf(place, key)
+      return name === undefined || known.includes(name) ? [] : [problemAt(`no meter '${name}'`, 'ocpp', ...path, key)]
+    }),
+  )
 }
 
 function rings(meters: readonly unknown[]): readonly ReferenceProblem[] {

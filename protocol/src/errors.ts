@@ -51,6 +51,7 @@ export const errorCodes = [
   'record/malformed',
   'record/wrong-key',
   'register/decreased',
+  'session/feeder-differs',
   'session/unknown',
   'site/disobeyed',
   'site/unmeasured',

@@ -2,10 +2,12 @@ import type { Clock } from '@wattline/protocol'
 import { openDrivers, type Reserving } from '../drivers/drivers.ts'
 import type { DriversConfig } from '../drivers/drivers-config.ts'
 import type { StationLink } from '../drivers/station-link.ts'
+import { foreignVerifier } from '../identity/foreign-verifier.ts'
 import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
 import type { SiteView } from '../smart-charging/controller.ts'
 import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
@@ -43,24 +45,25 @@ export interface ChargingParts {
   readonly drivers: DriversConfig | undefined
   /** Whether the ledger can be reached, as far as is known. */
   readonly isOnline: () => boolean
+  /** Signs what the sessions here measure. */
+  readonly signer: SessionSigner
 }
-
-// No charging point has a key yet: sessions are kept, and their registers not signed.
-const noSigner: SessionSigner = { sign: () => {} }
 
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log, openSite } = parts
+  const { config, dataDir, store, clock, log, openSite, signer } = parts
   const link: StationLink = {
     stations: () => csms.stations(),
     call: (stationId, action, payload) => csms.call(stationId, action, payload),
   }
   const drivers = openDrivers({ ...parts, config: parts.drivers, link })
   const { authorizer, checkCall } = drivers
-  const sink = new SessionSink({ store, clock, authorizer, signer: noSigner })
+  const sink = new SessionSink({ store, clock, authorizer, signer })
+  const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
+  const taking = takingSignedValues(sink, values)
   const upstream = openUpstream(parts, drivers, (...request) => csms.call(...request))
   const site = openSite?.((...request) => csms.call(...request))
   const csms: Csms = new Csms({
@@ -68,7 +71,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     store,
     clock,
     log,
-    sink: upstream?.sinkOver(sink) ?? sink,
+    sink: upstream?.sinkOver(taking) ?? taking,
     authorizer,
     checkCall,
     observers: [drivers, site, upstream].filter((observer) => observer !== undefined),

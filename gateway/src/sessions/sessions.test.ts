@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { baseMs, makeSessionRig, type SessionLine, type SessionRig, time, values } from '../../test/session-rig.ts'
 import type { Authorizer, PresentedToken } from '../ocpp/transaction-sink.ts'
+import { SessionStore } from '../store/sessions.ts'
 
 /** A story of one station, what is known after it, and how far the register of the place went on in it. */
 interface Story {
@@ -602,7 +603,7 @@ test('SPEC-103: what a station claims and when it arrived are both kept; a clock
       takenAt: baseMs + taken * 1000,
       clockStatus: status as 'S',
     })
-    t.is(rig.books.readClock('CP1')?.aheadMs, aheadMs)
+    t.is(new SessionStore(rig.store).readClock('CP1')?.aheadMs, aheadMs)
   }
   t.true(rig.lines()[0]?.remarks.includes('clock-ahead'))
 })

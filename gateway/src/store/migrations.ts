@@ -100,6 +100,11 @@ export const migrations: readonly string[] = [
     begun_at INTEGER NOT NULL,
     state TEXT NOT NULL
   ) STRICT;
+  -- What changes with each value, apart: a session is long, and all of a page is written with a part of it.
+  CREATE TABLE charging_progress (
+    session INTEGER PRIMARY KEY REFERENCES charging_sessions (id) ON DELETE CASCADE,
+    state TEXT NOT NULL
+  ) STRICT;
   CREATE UNIQUE INDEX charging_sessions_by_start ON charging_sessions (station, start_key) WHERE start_key IS NOT NULL;
   CREATE INDEX charging_sessions_by_transaction ON charging_sessions (station, transaction_id, id);
   CREATE INDEX charging_sessions_unsettled ON charging_sessions (station, connector, id) WHERE settled = 0;
@@ -235,6 +240,67 @@ export const migrations: readonly string[] = [
     station TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
     digest TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
+  -- Which records a charging session was signed as. Each mark is signed once, whatever is said again.
+  CREATE TABLE session_records (
+    session INTEGER NOT NULL,
+    mark TEXT NOT NULL CHECK (mark IN ('begin', 'end')),
+    point INTEGER NOT NULL REFERENCES points (number),
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    taken_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    -- Absent where the register is in doubt.
+    register_wh INTEGER,
+    PRIMARY KEY (session, mark)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX session_records_by_place ON session_records (point, epoch, sequence);
+
+  -- What stations' own meters signed, as it came, beside what is signed here.
+  CREATE TABLE signed_values (
+    number INTEGER PRIMARY KEY,
+    -- The message that brought it first.
+    frame INTEGER NOT NULL,
+    station TEXT NOT NULL,
+    -- Absent, and empty, where the message does not tell.
+    connector INTEGER,
+    transaction_id TEXT NOT NULL,
+    context TEXT NOT NULL,
+    sampled_at TEXT NOT NULL,
+    encoding TEXT NOT NULL,
+    text TEXT NOT NULL,
+    -- SHA-256 of the text: the same value comes again with each repeated message.
+    digest TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    -- SPKI in upper-case hex: what it was checked against.
+    public_key TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('valid', 'false', 'unproven', 'repeated')),
+    reason TEXT NOT NULL,
+    UNIQUE (station, digest, transaction_id)
+  ) STRICT;
+  -- The keys that stations' meters were met with first, where the configuration names none.
+  CREATE TABLE station_meter_keys (
+    station TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    frame INTEGER NOT NULL,
+    PRIMARY KEY (station, meter)
+  ) STRICT, WITHOUT ROWID;
+
+  -- A session against the meter of its feeder.
+  CREATE TABLE session_checks (
+    session INTEGER PRIMARY KEY,
+    point INTEGER NOT NULL REFERENCES points (number),
+    meter TEXT NOT NULL,
+    -- What the session says, and between what the meter puts it; absent where that cannot be told.
+    session_wh INTEGER,
+    low_wh INTEGER,
+    high_wh INTEGER,
+    verdict TEXT NOT NULL CHECK (verdict IN ('agrees', 'differs', 'unknown')),
+    reason TEXT NOT NULL,
+    checked_at INTEGER NOT NULL
   ) STRICT;
   `,
 ]
