@@ -111,7 +111,8 @@ export function openDrivers(parts: DriversParts): Drivers {
       isReservedFor: (place, idToken, type) => places.isReservedFor(place, idToken, type),
       reserve: (place, holder, expiresAtMs) => desk.reserve(place, holder, expiresAtMs),
       cancel: (reservation) => desk.cancel(reservation),
-      objectionTo: (stationId, action, payload) => findObjection(places, stationId, action, payload),
+      objectionTo: (stationId, action, payload) =>
+        findObjection(places, stationId, action, payload) ?? findOwn(places, stationId, action, payload),
     },
     places,
     remote,
@@ -176,6 +177,16 @@ function findObjection(places: Places, stationId: string, action: string, payloa
   if (action !== 'RemoteStartTransaction' && action !== 'RequestStartTransaction') return undefined
   const token = String(payload['idTag'] ?? idToken)
   return places.isReservedFor(place, token, typeof type === 'string' ? type : undefined) ? undefined : { reason }
+}
+
+// Others count their reservations by themselves, and one of the same number would take our place at the station.
+function findOwn(places: Places, stationId: string, action: string, payload: OcppPayload): Objection | undefined {
+  if (action !== 'ReserveNow' && action !== 'CancelReservation') return undefined
+  const number = Number(payload['reservationId'] ?? payload['id'])
+  const isOurs = places.reservations().some((one) => one.stationId === stationId && one.number === number)
+  if (!isOurs) return undefined
+  const reason = `reservation ${number} is the gateway's own`
+  return action === 'ReserveNow' ? { reason, status: 'Occupied' } : { reason }
 }
 
 interface CommandParts {

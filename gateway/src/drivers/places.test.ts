@@ -430,6 +430,13 @@ test("what stands against an operator's commands: starts and reservations for ot
   t.is(word('RemoteStartTransaction', { connectorId: 1, idTag: '04aa11bb' }), undefined)
   t.is(word('RemoteStartTransaction', { connectorId: 2, idTag: 'BOB12345' }), undefined)
   t.is(word('ReserveNow', { connectorId: 1, reservationId: permit.number + 1 }), 'Occupied')
-  t.is(word('ReserveNow', { connectorId: 1, reservationId: permit.number }), undefined)
+  t.is(
+    word('ReserveNow', { connectorId: 2, reservationId: permit.number }),
+    'Occupied',
+    'it would take the place of ours',
+  )
+  t.is(word('ReserveNow', { connectorId: 2, reservationId: permit.number + 1 }), undefined)
+  t.is(word('CancelReservation', { reservationId: permit.number }), "reservation 1 is the gateway's own")
+  t.is(word('CancelReservation', { reservationId: permit.number + 1 }), undefined)
   t.is(word('UnlockConnector', { connectorId: 1 }), undefined)
 })
