@@ -248,6 +248,8 @@ export class Gateway {
       log,
       signer: this.#signer,
       openSite: site && ((call) => new SmartCharging({ ...parts, site, call })),
+      drivers: config.drivers,
+      isOnline: () => this.health().reasons.every(({ code }) => code !== 'broker/unreachable'),
     })
   }
 

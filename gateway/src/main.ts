@@ -3,6 +3,7 @@ import { stringify } from 'yaml'
 import { acceptSwap, exportRecords, printCertificates, printKeys } from './commands.ts'
 import { loadConfig } from './config.ts'
 import { drainOutbox } from './drain.ts'
+import { addDriverCommands, addRemoteCommands } from './drivers/drivers-cli.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { watchMeter } from './live/live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
@@ -80,6 +81,7 @@ function buildProgram(): Command {
   addScan(program)
   addWatch(program)
   addOcpp(program)
+  addDriverCommands(program, stdout)
   return program
 }
 
@@ -164,6 +166,7 @@ function addOcpp(program: Command): void {
     .action((station: string, action: string, json: string, { config }: ConfigOption) =>
       callStation(loadConfig(config), { output: stdout, warnings: stderr }, { station, action, json }),
     )
+  addRemoteCommands(ocpp, stdout)
 }
 
 // Whoever reads our output may go before we are done, as `head` does.

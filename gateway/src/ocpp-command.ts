@@ -88,7 +88,8 @@ function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, '?')
 }
 
-function askGateway({ gateway, ocpp }: GatewayConfig, request: ControlRequest): Promise<unknown> {
+/** Sends one command to the running gateway, and gives what it answers. */
+export function askGateway({ gateway, ocpp }: GatewayConfig, request: ControlRequest): Promise<unknown> {
   if (ocpp === undefined) throw new WattError('config/invalid', 'the configuration has no ocpp: no stations are served')
   const path = controlPath(gateway.dataDir)
   return new Promise((resolve, reject) => {

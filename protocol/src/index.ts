@@ -7,6 +7,8 @@ export * from './decode.ts'
 export * from './der.ts'
 export * from './document.ts'
 export * from './driver.ts'
+export * from './driver-list.ts'
+
 export * from './errors.ts'
 export * from './foreign-ocmf.ts'
 export * from './frame.ts'
@@ -24,7 +26,11 @@ export * from './mqtt/messages.ts'
 export * from './mqtt/topics.ts'
 export * from './ocmf.ts'
 export * from './ocpp/actions.ts'
+
+export * from './ocpp/one-time-code.ts'
+
 export * from './ocpp/signed-values.ts'
+
 export * from './reading.ts'
 export * from './timestamp.ts'
 export * from './units.ts'

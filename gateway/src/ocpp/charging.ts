@@ -1,5 +1,10 @@
 import type { Clock } from '@wattline/protocol'
+
+import { openDrivers } from '../drivers/drivers.ts'
+import type { DriversConfig } from '../drivers/drivers-config.ts'
+
 import { foreignVerifier } from '../identity/foreign-verifier.ts'
+
 import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
@@ -38,12 +43,12 @@ export interface ChargingParts {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  readonly drivers: DriversConfig | undefined
+  /** Whether the ledger can be reached, as far as is known. */
+  readonly isOnline: () => boolean
   /** Signs what the sessions here measure. */
   readonly signer: SessionSigner
 }
-
-// Nobody is listed as a driver, so nobody is known: a card is refused until there is a list to find it in.
-const nobody: Authorizer = { authorize: () => ({ status: 'Invalid' }) }
 
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
@@ -51,7 +56,15 @@ const pruneChunk = 2_000
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const { config, dataDir, store, clock, log, openSite, signer } = parts
-  const authorizer = nobody
+  const drivers = openDrivers({
+    ...parts,
+    config: parts.drivers,
+    link: {
+      stations: () => csms.stations(),
+      call: (stationId, action, payload) => csms.call(stationId, action, payload),
+    },
+  })
+  const { authorizer, checkCall, stationIsBack: onBack } = drivers
   const sink = new SessionSink({ store, clock, authorizer, signer })
   const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
   const taking = takingSignedValues(sink, values)
@@ -64,21 +77,26 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     log,
     sink: upstream?.sinkOver(taking) ?? taking,
     authorizer,
+    checkCall,
+    onBack,
     observers: [site, upstream].filter((observer) => observer !== undefined),
     upstream: () => upstream?.views() ?? new Map(),
   })
   await csms.start()
   upstream?.start()
   site?.start()
-  const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
-    // Stations are served all the same; the command says that it reaches nobody.
-    log.warn('ocpp.control.unavailable', errorFields(error))
-    return undefined
-  })
+  const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
+    (error: unknown): ControlServer | undefined => {
+      // Stations are served all the same; the command says that it reaches nobody.
+      log.warn('ocpp.control.unavailable', errorFields(error))
+      return undefined
+    },
+  )
   const journal = new OcppJournal(store)
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      drivers.prune(beforeMs)
       upstream?.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
@@ -90,6 +108,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     upstream: () => upstream?.views() ?? new Map(),
     site: () => site?.view(),
     stop: async () => {
+      drivers.stop()
       site?.stop()
       await control?.close()
       await csms.stop()

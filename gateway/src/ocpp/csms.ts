@@ -9,6 +9,7 @@ import { Admission, type StationTerms } from './admission.ts'
 import { certificateNameOf, type Front, openFront, refuseUpgrade, type UpgradeRequest } from './front.ts'
 import { Intake, type StationCall } from './intake.ts'
 import type { OcppConfig } from './ocpp-config.ts'
+import { checkOutgoing } from './outgoing.ts'
 import { StationBoard, type StationView } from './station-board.ts'
 import { closeCodes, type StationAnswer, StationConnection } from './station-connection.ts'
 import type { StationObserver } from './station-observer.ts'
@@ -30,6 +31,10 @@ export interface CsmsParts {
   readonly observers?: readonly StationObserver[]
   /** How the stations stand upstream, by identity here. */
   readonly upstream?: () => ReadonlyMap<string, UpstreamView>
+  /** Looks at a request before it leaves; throws where a rule of this site forbids it. */
+  readonly checkCall?: (stationId: string, action: string, payload: OcppPayload) => void
+  /** A station has connected or booted. */
+  readonly onBack?: (stationId: string) => void
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -119,7 +124,10 @@ export class Csms {
   /** Sends a request to a station that is connected. */
   async call(stationId: string, action: string, payload: unknown): Promise<StationAnswer> {
     const connection = this.#connections.get(stationId)
-    if (connection !== undefined) return await connection.call(action, payload)
+    if (connection !== undefined) {
+      this.#parts.checkCall?.(stationId, action, checkOutgoing(connection.version, action, payload))
+      return await connection.call(action, payload)
+    }
     const isKnown = this.#board.list().some(({ id }) => id === stationId)
     throw isKnown
       ? new WattError('station/offline', `${stationId} is not connected`, { retryable: true })
@@ -189,9 +197,10 @@ export class Csms {
     // The newest wins: a station whose old connection died without a word must not wait for us to notice.
     this.#connections.get(stationId)?.close(closeCodes.replaced, 'replaced by a newer connection')
     this.#connections.set(stationId, connection)
-    for (const observer of this.#parts.observers ?? []) observer.connected(stationId, protocol.version)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
+    for (const observer of this.#parts.observers ?? []) observer.connected(stationId, protocol.version)
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
+    this.#parts.onBack?.(stationId)
   }
 
   #gone(connection: StationConnection, code: unknown): void {
@@ -207,6 +216,7 @@ export class Csms {
   #heard(call: StationCall, payload: OcppPayload, answer: OcppPayload | undefined): void {
     for (const observer of this.#parts.observers ?? []) observer.heard(call, payload, answer)
     this.#board.heard(call, payload, this.#parts.clock.now())
+    if (call.action === 'BootNotification') this.#parts.onBack?.(call.stationId)
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
       this.#parts.log.warn('ocpp.station.security', { station: call.stationId, type, timestamp })

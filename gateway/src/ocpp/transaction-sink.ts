@@ -75,6 +75,8 @@ export interface PresentedToken {
   readonly connectorId?: number
   /** The reservation that the station says it fulfils. */
   readonly reservationId?: number
+  /** With `connectorId`: names the start, the same for one that is sent again. What opens once, opens it once. */
+  readonly attempt?: string
 }
 
 /** A verdict, and for us alone whose account pays. */

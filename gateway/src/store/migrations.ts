@@ -184,6 +184,60 @@ export const migrations: readonly string[] = [
   ) STRICT;
   `,
   `
+  -- One row: the last list of drivers that was accepted, as it was signed.
+  CREATE TABLE driver_list (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    public_key TEXT NOT NULL,
+    serial INTEGER NOT NULL,
+    text TEXT NOT NULL
+  ) STRICT;
+
+  -- Leave to begin one session at one place: a reservation, which also keeps everybody else away, or a remote start.
+  CREATE TABLE permits (
+    -- The reservationId or remoteStartId of OCPP.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('reservation', 'start')),
+    station TEXT NOT NULL,
+    -- OCPP 1.6's connector, 2.x's EVSE; 0 for the whole station.
+    connector INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    -- What the station knows the holder and the holder's group by.
+    id_token TEXT NOT NULL,
+    group_token TEXT NOT NULL,
+    -- Whose account pays, and whose cards open it. NULL where only a code does.
+    driver TEXT,
+    driver_group TEXT,
+    -- Of one-time codes; NULL where none opens it.
+    secret TEXT,
+    validity_seconds INTEGER NOT NULL,
+    code_length INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'used', 'cancelled')),
+    -- SHA-256 of the start that used it and the token it came with: the same message again is no second start.
+    used_by TEXT NOT NULL DEFAULT '',
+    -- 1 while the station may hold it.
+    at_station INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX permits_open ON permits (station) WHERE state = 'open';
+  CREATE INDEX permits_at_station ON permits (station) WHERE at_station = 1;
+  CREATE INDEX permits_used ON permits (used_by) WHERE state = 'used';
+
+  -- Codes that were taken. None is taken twice.
+  CREATE TABLE spent_codes (
+    permit INTEGER NOT NULL REFERENCES permits (number),
+    slot INTEGER NOT NULL,
+    -- 'station': typed there, and the session may still have to begin with it; 'remote': the start was sent.
+    way TEXT NOT NULL CHECK (way IN ('station', 'remote')),
+    PRIMARY KEY (permit, slot)
+  ) STRICT;
+
+  -- The local list that each station was given: its version there, and SHA-256 of the whole.
+  CREATE TABLE station_lists (
+    station TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
   -- Which records a charging session was signed as. Each mark is signed once, whatever is said again.
   CREATE TABLE session_records (
     session INTEGER NOT NULL,

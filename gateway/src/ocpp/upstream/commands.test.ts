@@ -1,4 +1,4 @@
-import { type OcppVersion, ocppActions, ocppVersions } from '@wattline/protocol'
+import { type OcppVersion, ocppActions, ocppVersions, WattError } from '@wattline/protocol'
 import test, { type ExecutionContext } from 'ava'
 import { requestExamples } from '../../../test/ocpp-requests.ts'
 import { FakeUpstream, UpstreamRig, type UpstreamRigOptions } from '../../../test/upstream-rig.ts'
@@ -316,6 +316,29 @@ test('what a local rule objects to is refused in its words: a reserved connector
   t.deepEqual(await ask('ReserveNow', reserve(2)), { status: 'Accepted' })
   t.is(rig.commands.length, 1)
   t.like(await rig.log.line('ocpp.upstream.command.refused'), { station: 'CP1', reason: 'reserved here' })
+})
+
+test('what is refused on its way to the station is refused upstream; what the station says goes up as it says it', async (t) => {
+  const { rig, ask } = await open(t)
+  const reserve = { connectorId: 1, expiryDate: '2027-01-15T08:00:00Z', idTag: 'CARD', reservationId: 1 }
+  rig.answerOfStation = () => {
+    throw new WattError('message/invalid', 'not sent: reserved for somebody else')
+  }
+  t.deepEqual(await ask('ReserveNow', reserve), { status: 'Occupied' })
+  t.deepEqual(await ask('RemoteStartTransaction', { idTag: 'CARD', connectorId: 1 }), { status: 'Rejected' })
+  t.like(await rig.log.line('ocpp.upstream.command.refused', 2), { reason: 'not sent: reserved for somebody else' })
+  const answers = [
+    ['station/refused', 'NotSupported'],
+    ['station/silent', 'GenericError'],
+    ['station/offline', 'GenericError'],
+  ] as const
+  for (const [code, word] of answers) {
+    rig.answerOfStation = () => {
+      throw new WattError(code, 'why')
+    }
+    const error = await t.throwsAsync(ask('ReserveNow', reserve), { instanceOf: CallRefused, message: 'why' })
+    t.is(error instanceof CallRefused ? error.code : '', word)
+  }
 })
 
 test('certificates of stations are not upstream’s to renew', async (t) => {

@@ -41,8 +41,7 @@ export class CommandGate {
     const mapped = mapCommand(command, this.#parts.transactions)
     if (!mapped.ok) return this.#refuse(command, mapped)
     this.#capProfile(stationId, action, mapped.payload)
-    const { payload } = await this.#ask(command, mapped.payload)
-    return hideSecrets(payload)
+    return hideSecrets(await this.#ask(command, mapped.payload))
   }
 
   #refuse(command: UpstreamCommand, objection: Objection): OcppPayload {
@@ -100,8 +99,7 @@ export class CommandGate {
         reason,
       })
     }
-    const answer =
-      free.length === 0 ? {} : (await this.#ask(command, { ...command.payload, setVariableData: free })).payload
+    const answer = free.length === 0 ? {} : await this.#ask(command, { ...command.payload, setVariableData: free })
     const results = answer['setVariableResult']
     const theirs: unknown[] = Array.isArray(results) ? results : []
     // A station that answers less than it was asked has not done it.
@@ -111,15 +109,23 @@ export class CommandGate {
     return { setVariableResult }
   }
 
-  async #ask({ stationId, action }: UpstreamCommand, payload: OcppPayload): Promise<{ payload: OcppPayload }> {
+  async #ask(command: UpstreamCommand, payload: OcppPayload): Promise<OcppPayload> {
+    const { stationId, action } = command
     try {
       const { payload: answer, faults } = await this.#parts.callStation(stationId, action, payload)
       const fields = fieldsOf(answer)
       if (fields === undefined) throw new CallRefused('InternalError', 'the station gave no readable answer')
       if (faults.length > 0) this.#parts.log.debug('ocpp.upstream.answer.odd', { station: stationId, action, faults })
-      return { payload: fields }
+      return fields
     } catch (error) {
       if (error instanceof CallRefused) throw error
+      // It never left: a rule of this site stands against it, such as a reservation.
+      if (error instanceof WattError && !error.code.startsWith('station/')) {
+        return this.#refuse(command, {
+          reason: error.message,
+          ...(action === 'ReserveNow' ? { status: 'Occupied' } : {}),
+        })
+      }
       this.#parts.log.info('ocpp.upstream.command.failed', { station: stationId, action, ...errorFields(error) })
       throw toRefusal(error)
     }

@@ -1,17 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { type OcppVersion, WattError } from '@wattline/protocol'
-import { errorFields, type Log } from '../../log.ts'
-import type { Scheduler } from '../../modbus/scheduler.ts'
-import type { Store } from '../../store/database.ts'
+import { errorFields } from '../../log.ts'
 import type { LatestMessage, UpstreamLatest } from '../../store/upstream-latest.ts'
-import type { UpstreamMessage, UpstreamQueue } from '../../store/upstream-queue.ts'
-import type { UpstreamTransactions } from '../../store/upstream-transactions.ts'
 import { CallRefused } from '../call-refused.ts'
 import { fieldsOf } from '../json-place.ts'
 import type { OcppPayload } from '../transaction-sink.ts'
 import type { BackOff } from './back-off.ts'
 import type { CommandGate } from './commands.ts'
-import { mapMessage } from './id-mapping.ts'
+import { type DeliveryParts, MessageDelivery } from './message-delivery.ts'
 import { Sleeper } from './sleeper.ts'
 import { type StationTarget, withVersion } from './targets.ts'
 import type { LinkState } from './upstream-view.ts'
@@ -19,23 +15,13 @@ import { requestIdOf } from './what-goes-up.ts'
 import { type Dial, UpstreamRefusal, type Wire, type WireCall } from './wire.ts'
 
 /** What one station's connection upstream is made of. */
-export interface LinkParts {
-  readonly stationId: string
+export interface LinkParts extends DeliveryParts {
   readonly target: StationTarget
-  readonly store: Store
-  readonly queue: UpstreamQueue
-  readonly transactions: UpstreamTransactions
   readonly latest: UpstreamLatest
   readonly gate: CommandGate
   readonly dial: Dial
-  readonly scheduler: Scheduler
   readonly backOff: BackOff
-  readonly log: Log
-  readonly attempts: number
-  readonly retryMs: number
   readonly heartbeatMs: number
-  /** Upstream does not want the driver of this message, whom the gateway has accepted. */
-  onVerdict(message: UpstreamMessage, status: string): void
 }
 
 /** A station that is away for less than this is not told to be away: many connect anew at every little thing. */
@@ -52,6 +38,7 @@ const mostRequests = 100
 export class UpstreamLink {
   readonly #parts: LinkParts
   readonly #sleeper: Sleeper
+  readonly #delivery: MessageDelivery
   readonly #running: Promise<void>
   readonly #stopping = new AbortController()
   #state: LinkState = 'idle'
@@ -64,7 +51,6 @@ export class UpstreamLink {
   #heartbeatAt = 0
   /** Upstream wants to hear nothing before this. */
   #holdUntil = Number.NEGATIVE_INFINITY
-  #retryAt = Number.NEGATIVE_INFINITY
   #passing: { readonly action: string; readonly payload: OcppPayload; readonly size: number }[] = []
   readonly #requests = new Set<number>()
   #commands = 0
@@ -73,6 +59,7 @@ export class UpstreamLink {
     this.#parts = parts
     this.#heartbeatMs = parts.heartbeatMs
     this.#sleeper = new Sleeper(parts.scheduler)
+    this.#delivery = new MessageDelivery(parts)
     this.#running = this.#run()
   }
 
@@ -220,9 +207,9 @@ export class UpstreamLink {
       await this.#tellLatest(wire, news)
       return true
     }
-    const head = now < this.#retryAt ? undefined : queue.head(stationId)
+    const head = now < this.#delivery.retryAt ? undefined : queue.head(stationId)
     if (head !== undefined && head.version === version) {
-      await this.#deliver(wire, head)
+      await this.#delivery.deliver(head, (payload) => this.#call(wire, head.messageId, head.action, payload))
       return true
     }
     const passing = this.#passing.shift()
@@ -240,7 +227,7 @@ export class UpstreamLink {
     const now = scheduler.now()
     if (now < this.#holdUntil) return this.#holdUntil - now
     const moments = [this.#heartbeatAt, this.#lingersUntil]
-    if (queue.head(stationId)?.version === version) moments.push(this.#retryAt)
+    if (queue.head(stationId)?.version === version) moments.push(this.#delivery.retryAt)
     return Math.max(0, Math.min(...moments.filter((moment) => moment > now)) - now)
   }
 
@@ -248,10 +235,12 @@ export class UpstreamLink {
   async #call(wire: Wire, messageId: string, action: string, payload: OcppPayload): Promise<unknown> {
     const { scheduler, backOff } = this.#parts
     try {
-      return await wire.call(messageId, action, payload)
-    } catch (error) {
-      if (error instanceof WattError) throw error
+      const answer = await wire.call(messageId, action, payload)
       backOff.reset()
+      return answer
+    } catch (error) {
+      // A refusal is an answer as well.
+      if (error instanceof UpstreamRefusal) backOff.reset()
       throw error
     } finally {
       this.#heartbeatAt = scheduler.now() + this.#heartbeatMs
@@ -260,11 +249,9 @@ export class UpstreamLink {
 
   /** Says what is not worth saying twice; gives the answer, undefined where upstream refused it. */
   async #tell(wire: Wire, action: string, payload: OcppPayload): Promise<unknown> {
-    const { backOff, log, stationId } = this.#parts
+    const { log, stationId } = this.#parts
     try {
-      const answer = await this.#call(wire, randomUUID(), action, payload)
-      backOff.reset()
-      return answer
+      return await this.#call(wire, randomUUID(), action, payload)
     } catch (error) {
       if (!(error instanceof UpstreamRefusal)) throw error
       log.info('ocpp.upstream.refused', { station: stationId, action, reason: error.message })
@@ -294,60 +281,6 @@ export class UpstreamLink {
       latest.delivered(number)
       latest.renewStatus(stationId)
     })
-  }
-
-  async #deliver(wire: Wire, message: UpstreamMessage): Promise<void> {
-    const { transactions, backOff } = this.#parts
-    const mapped = mapMessage(message, transactions)
-    if (!mapped.ok) {
-      this.#putAside(message, mapped.reason)
-      return
-    }
-    try {
-      const answer = await this.#call(wire, message.messageId, message.action, mapped.payload)
-      backOff.reset()
-      this.#take(message, fieldsOf(answer))
-    } catch (error) {
-      // Silence is no refusal: whatever it lasts, the message is sent again, and nothing else before it.
-      if (!(error instanceof UpstreamRefusal)) throw error
-      this.#retry(message, error.message)
-    }
-  }
-
-  #take(message: UpstreamMessage, answer: OcppPayload | undefined): void {
-    const { store, queue, transactions, stationId } = this.#parts
-    const isStart = message.action === 'StartTransaction'
-    const theirs = answer?.['transactionId']
-    if (answer === undefined || (isStart && !Number.isSafeInteger(theirs))) {
-      this.#retry(message, 'the answer has no transactionId')
-      return
-    }
-    store.write(() => {
-      queue.delivered(message.number)
-      if (isStart && message.transactionId !== undefined)
-        transactions.name(stationId, message.transactionId, Number(theirs))
-    })
-    const { status } = fieldsOf(answer['idTagInfo'] ?? answer['idTokenInfo']) ?? {}
-    if (typeof status === 'string' && status !== 'Accepted') this.#parts.onVerdict(message, status)
-  }
-
-  // OCPP 1.6 §3.7.1, OCPP 2.x E13: the interval times the attempts made, so many times.
-  #retry(message: UpstreamMessage, reason: string): void {
-    const { queue, attempts, retryMs, scheduler, log, stationId } = this.#parts
-    const made = message.attempts + 1
-    if (made >= attempts) {
-      this.#putAside(message, `refused ${made} times: ${reason}`)
-      return
-    }
-    queue.refused(message.number)
-    this.#retryAt = scheduler.now() + made * retryMs
-    log.warn('ocpp.upstream.refused', { station: stationId, action: message.action, attempts: made, reason })
-  }
-
-  #putAside({ number, action, messageId }: UpstreamMessage, reason: string): void {
-    const { queue, log, stationId } = this.#parts
-    queue.putAside(number, reason)
-    log.error('ocpp.upstream.aside', { station: stationId, action, messageId, reason })
   }
 
   async #answer(version: OcppVersion, { action, payload }: WireCall): Promise<OcppPayload> {

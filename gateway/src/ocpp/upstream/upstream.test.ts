@@ -318,11 +318,21 @@ test('a reservation of upstream and one of the gateway never share a number', as
   t.is(rig.commands[0]?.payload['reservationId'], 5 + upstreamIdsFrom)
   await say('StartTransaction', { ...start(1), reservationId: 5 + upstreamIdsFrom })
   await say('StartTransaction', { ...start(2), reservationId: 5 })
+  rig.upstream.connected('CP2', 'ocpp2.0.1')
+  for (const reservationId of [6, 6 + upstreamIdsFrom]) {
+    const update = { reservationId, reservationUpdateStatus: 'Expired' }
+    await rig.say('CP2', 'ocpp2.0.1', 'ReservationStatusUpdate', update)
+  }
   await rig.advance(1)
   t.deepEqual(
     csms.of('StartTransaction').map(({ payload }) => payload['reservationId']),
     [5, undefined],
   )
+  t.deepEqual(
+    csms.of('ReservationStatusUpdate').map(({ payload }) => payload['reservationId']),
+    [6],
+  )
+  t.like(rig.upstream.views().get('CP2'), { waiting: 0, aside: 0 })
 })
 
 test('who is begun for from upstream must be in the list of drivers here', async (t) => {

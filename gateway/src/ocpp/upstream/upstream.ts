@@ -15,7 +15,7 @@ import { TurnBatch } from '../turn-batch.ts'
 import { BackOff, defaultBackOff } from './back-off.ts'
 import { CommandGate } from './commands.ts'
 import { hashContent } from './content-hash.ts'
-import { mapProfileReport } from './id-mapping.ts'
+import { mapProfileReport, toUpstreamId } from './id-mapping.ts'
 import type { LocalRules } from './local-rules.ts'
 import { UpstreamTargets } from './targets.ts'
 import type { UpstreamConfig } from './upstream-config.ts'
@@ -120,6 +120,8 @@ export class Upstream implements StationObserver {
     const { stationId, action } = call
     const way = wayUp(action)
     if (way === 'own' || isTransactionAction(action) || !this.#targets.has(stationId)) return
+    // A reservation of the gateway's own is nobody's affair upstream.
+    if (action === 'ReservationStatusUpdate' && toUpstreamId(payload['reservationId']) === undefined) return
     if (way === 'kept') this.#keep(call, payload)
     else if (way === 'latest') this.#note(call, payload)
     else this.#passOn(call, payload)
