@@ -1,11 +1,11 @@
 import { connect as connectTcp, type Socket } from 'node:net'
-import { decodeWith } from '@wattline/protocol'
+import { type Clock, decodeWith } from '@wattline/protocol'
 import { type ClientOptions, WebSocket } from 'ws'
 import type { Log } from '../src/log.ts'
 import { Csms } from '../src/ocpp/csms.ts'
-import { JournalSink } from '../src/ocpp/journal-sink.ts'
 import { ocppShape } from '../src/ocpp/ocpp-config.ts'
 import type { Authorizer, TransactionSink } from '../src/ocpp/transaction-sink.ts'
+import { SessionSink } from '../src/sessions/session-sink.ts'
 import { openStore, type Store } from '../src/store/database.ts'
 import { HandClock, makeTempFolder } from './signing-rig.ts'
 
@@ -15,6 +15,11 @@ type AsyncTeardown = (action: () => unknown) => void
 export const blockedToken = 'BLOCKED'
 export const testAuthorizer: Authorizer = {
   authorize: ({ idToken }) => ({ status: idToken === blockedToken ? 'Blocked' : 'Accepted' }),
+}
+
+/** For tests: sessions of which nothing is signed. */
+export function makeTestSink(store: Store, clock: Clock): SessionSink {
+  return new SessionSink({ store, clock, authorizer: testAuthorizer, signer: { sign: () => {} } })
 }
 
 interface LogLine extends Record<string, unknown> {
@@ -88,7 +93,7 @@ export async function startCsms(
     store,
     clock,
     log,
-    sink: sink?.(store) ?? new JournalSink(store, testAuthorizer),
+    sink: sink?.(store) ?? makeTestSink(store, clock),
     authorizer: testAuthorizer,
   })
   await csms.start()

@@ -1,8 +1,8 @@
 import { ocppActions, ocppVersions } from '@wattline/protocol'
 import test, { type ExecutionContext } from 'ava'
 import { RPCClient } from 'ocpp-rpc'
-import { blockedToken, type CsmsRigOptions, connectStation, startCsms } from '../../test/csms-rig.ts'
-import { JournalSink } from './journal-sink.ts'
+import { blockedToken, type CsmsRigOptions, connectStation, makeTestSink, startCsms } from '../../test/csms-rig.ts'
+import { HandClock } from '../../test/signing-rig.ts'
 import { findSchema, tellFaults } from './schemas.ts'
 import type { TransactionMessage } from './transaction-sink.ts'
 
@@ -20,8 +20,7 @@ async function rig(t: ExecutionContext, version = 'ocpp1.6', config = {}, option
 function watchedSink(seen: TransactionMessage[]): CsmsRigOptions {
   return {
     sink: (store) => {
-      const authorizer = { authorize: () => ({ status: 'Accepted' }) as const }
-      const sink = new JournalSink(store, authorizer)
+      const sink = makeTestSink(store, new HandClock())
       const watch =
         <T>(work: (message: TransactionMessage) => T) =>
         (message: TransactionMessage) => {
@@ -31,7 +30,7 @@ function watchedSink(seen: TransactionMessage[]): CsmsRigOptions {
       return {
         start: watch((message) => sink.start(message)),
         stop: watch((message) => sink.stop(message)),
-        meterValues: watch(() => sink.meterValues()),
+        meterValues: watch((message) => sink.meterValues(message)),
         event: watch((message) => sink.event(message)),
       }
     },
@@ -170,7 +169,6 @@ test('a transaction message on which the sink fails is answered, put aside, and 
     {},
     {
       sink: (opened) => ({
-        ...new JournalSink(opened, { authorize: () => ({ status: 'Accepted' }) }),
         start: () => {
           throw new Error('unreachable state')
         },

@@ -9,7 +9,7 @@ export const whShape = v.pipe(
 )
 export const msShape = integerBetween(0, Number.MAX_SAFE_INTEGER)
 
-const sightShape = v.object({ wh: whShape, at: msShape, arrivedAt: msShape })
+const sightShape = v.object({ wh: whShape, at: msShape, claimedAt: msShape, arrivedAt: msShape })
 
 /** What is remembered of the register at a place. */
 export const registerShape = v.object({
@@ -33,7 +33,9 @@ export type RegisterState = v.InferOutput<typeof registerShape>
 /** One value of the station's register. */
 export interface Sight {
   readonly wh: bigint
+  /** When it was, as far as we know. */
   readonly at: number
+  readonly claimedAt: number
   readonly arrivedAt: number
   /** Whether a session begins or ends with it. */
   readonly mark: 'now' | 'begin' | 'end'
@@ -63,8 +65,8 @@ const rollOvers = [
 /** Takes one more value of a station's register (SPEC-110 to SPEC-114). Pure; `placeWh` never falls. */
 export function takeSight(state: RegisterState | undefined, sight: Sight): Taken {
   if (sight.wh < 0n) return { state, finding: 'unbelievable' }
-  const { wh, at, arrivedAt } = sight
-  const seen = { wh, at, arrivedAt }
+  const { wh, at, claimedAt, arrivedAt } = sight
+  const seen = { wh, at, claimedAt, arrivedAt }
   if (state === undefined) {
     return { state: { epoch: 1, placeWh: wh, seen, baseWh: 0n, openedAt: 0 }, finding: 'counted', wh }
   }
@@ -105,19 +107,20 @@ function takeLower(state: RegisterState, sight: Sight): Taken {
 }
 
 // One strange value proves nothing; two that follow from each other do.
-function takeUnbelievable(state: RegisterState, { wh, at, arrivedAt }: Sight): Taken {
+function takeUnbelievable(state: RegisterState, { wh, at, claimedAt, arrivedAt }: Sight): Taken {
+  const sight = { wh, at, claimedAt, arrivedAt }
   const { candidate, seen } = state
   const follows =
     candidate !== undefined &&
     wh >= candidate.wh &&
     at > candidate.at &&
-    wh - candidate.wh <= allowedWh(candidate, { at, arrivedAt })
-  if (!follows) return { state: { ...state, candidate: { wh, at, arrivedAt } }, finding: 'unbelievable' }
+    wh - candidate.wh <= allowedWh(candidate, sight)
+  if (!follows) return { state: { ...state, candidate: sight }, finding: 'unbelievable' }
   const opened = {
     ...openEpoch(state, candidate.wh, candidate.at),
     beforeWh: candidate.wh < seen.wh ? seen.wh : undefined,
   }
-  return accept(opened, { wh, at, arrivedAt }, wh - candidate.wh, 'restarted')
+  return accept(opened, sight, wh - candidate.wh, 'restarted')
 }
 
 function findRollOver(seen: RegisterState['seen'], sight: Sight): bigint | undefined {
@@ -133,7 +136,8 @@ function openEpoch(state: RegisterState, baseWh: bigint, openedAt: number): Regi
 
 function accept(state: RegisterState, sight: Omit<Sight, 'mark'>, step: bigint, finding: Finding): Taken {
   const placeWh = state.placeWh + step
-  const seen = { wh: sight.wh, at: sight.at, arrivedAt: sight.arrivedAt }
+  const { wh, at, claimedAt, arrivedAt } = sight
+  const seen = { wh, at, claimedAt, arrivedAt }
   return { state: { ...state, placeWh, seen, candidate: undefined }, finding, wh: placeWh }
 }
 
@@ -142,8 +146,11 @@ function toPlace({ placeWh, seen, baseWh }: RegisterState, wh: bigint): { wh?: b
   return wh < baseWh || below > placeWh ? {} : { wh: placeWh - below }
 }
 
-function allowedWh(from: { at: number; arrivedAt: number }, to: { at: number; arrivedAt: number }): bigint {
-  const elapsedMs = Math.max(to.at - from.at, to.arrivedAt - from.arrivedAt, 0)
+type Times = Pick<Sight, 'at' | 'claimedAt' | 'arrivedAt'>
+
+// A clock that is put right, or a message that was kept back, makes either difference too short.
+function allowedWh(from: Times, to: Times): bigint {
+  const elapsedMs = Math.max(to.at - from.at, to.claimedAt - from.claimedAt, to.arrivedAt - from.arrivedAt, 0)
   return (mostW * BigInt(elapsedMs)) / 3_600_000n + slackWh
 }
 

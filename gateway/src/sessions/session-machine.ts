@@ -240,12 +240,13 @@ export class SessionMachine {
         if (session !== undefined) seeBegin(session, place, toPlaceWh(place.register, wh))
         return
       }
-      const { takenAt, arrivedAt } = moment(claimedAt)
+      const told = moment(claimedAt)
       const isBegin = kind === 'start' && position === 0 && session?.isStarted === false
       const taken = takeSight(place.register, {
         wh,
-        at: takenAt,
-        arrivedAt,
+        at: told.takenAt,
+        claimedAt: told.claimedAt,
+        arrivedAt: told.arrivedAt,
         mark: isBegin ? 'begin' : mark === 'end' ? 'end' : 'now',
       })
       place.register = taken.state

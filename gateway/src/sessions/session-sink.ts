@@ -140,15 +140,16 @@ export class SessionSink implements TransactionSink {
   }
 
   #authorize(
-    { stationId, payload }: TransactionMessage,
+    message: TransactionMessage,
     token: { idToken: string; type?: string; connectorId?: number | undefined },
   ): Authorisation {
+    const { stationId, payload } = message
     const { connectorId, ...rest } = token
     return this.#parts.authorizer.authorize({
       stationId,
       ...rest,
       ...(connectorId === undefined ? {} : { connectorId }),
-      ...(connectorId === undefined ? {} : readReservation(payload)),
+      ...(connectorId === undefined ? {} : { attempt: readAttempt(message), ...readReservation(payload) }),
     })
   }
 
@@ -156,6 +157,11 @@ export class SessionSink implements TransactionSink {
     const isRepeat = mayRepeat && this.#journal.wasTakenBefore(message.contentHash, message.frame)
     return { ...message, clockStatus: this.#parts.clock.status(), isRepeat }
   }
+}
+
+// A token that opens once is good for all messages of its transaction, and for the same start sent again.
+function readAttempt({ version, payload, contentHash }: TransactionMessage): string {
+  return version === 'ocpp1.6' ? contentHash : String(fieldsOf(payload['transactionInfo'])?.['transactionId'])
 }
 
 function readReservation({ reservationId }: OcppPayload): { reservationId?: number } {

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { baseMs, makeSessionRig, type SessionLine, type SessionRig, time, values } from '../../test/session-rig.ts'
 import type { Authorizer, PresentedToken } from '../ocpp/transaction-sink.ts'
+import { SessionStore } from '../store/sessions.ts'
 
 /** A story of one station, what is known after it, and how far the register of the place went on in it. */
 interface Story {
@@ -602,7 +603,7 @@ test('SPEC-103: what a station claims and when it arrived are both kept; a clock
       takenAt: baseMs + taken * 1000,
       clockStatus: status as 'S',
     })
-    t.is(rig.books.readClock('CP1')?.aheadMs, aheadMs)
+    t.is(new SessionStore(rig.store).readClock('CP1')?.aheadMs, aheadMs)
   }
   t.true(rig.lines()[0]?.remarks.includes('clock-ahead'))
 })
@@ -619,7 +620,8 @@ test('a start that comes again gets the same answer, also where its code opens o
   const first = await rig.send('StartTransaction', start(5000, 0, { reservationId: 7 }), 0)
   t.deepEqual(first, { transactionId: 1, idTagInfo: { status: 'Accepted' } })
   t.deepEqual(await rig.send('StartTransaction', start(5000, 0, { reservationId: 7 }), 5), first)
-  t.deepEqual(asked, [{ stationId: 'CP1', idToken: 'CARD', connectorId: 1, reservationId: 7 }])
+  t.like(asked, [{ stationId: 'CP1', idToken: 'CARD', connectorId: 1, reservationId: 7 }])
+  t.regex(asked[0]?.attempt ?? '', /^[0-9a-f]{64}$/, 'by its content')
 })
 
 test('OCPP 2.x: a token is asked about once for each message; one that comes in the session names its driver', async (t) => {
@@ -639,7 +641,7 @@ test('OCPP 2.x: a token is asked about once for each message; one that comes in 
   }
   await rig.send('TransactionEvent', event('Ended', 2, 60, { idToken, meterValue: [values2(5200, 60)] }), 60)
   const token = { stationId: 'CP1', idToken: 'CARD', type: 'ISO14443' }
-  t.deepEqual(asked, [{ ...token, connectorId: 2, reservationId: 9 }, token])
+  t.deepEqual(asked, [{ ...token, connectorId: 2, reservationId: 9, attempt: 'tx-1' }, token])
   t.like(rig.lines(), [{ ...plain, place: 'CP1/2' }])
   t.deepEqual(
     rig.signed.map(({ mark, driver }) => [mark, driver]),

@@ -100,6 +100,11 @@ export const migrations: readonly string[] = [
     begun_at INTEGER NOT NULL,
     state TEXT NOT NULL
   ) STRICT;
+  -- What changes with each value, apart: a session is long, and all of a page is written with a part of it.
+  CREATE TABLE charging_progress (
+    session INTEGER PRIMARY KEY REFERENCES charging_sessions (id) ON DELETE CASCADE,
+    state TEXT NOT NULL
+  ) STRICT;
   CREATE UNIQUE INDEX charging_sessions_by_start ON charging_sessions (station, start_key) WHERE start_key IS NOT NULL;
   CREATE INDEX charging_sessions_by_transaction ON charging_sessions (station, transaction_id, id);
   CREATE INDEX charging_sessions_unsettled ON charging_sessions (station, connector, id) WHERE settled = 0;
