@@ -2,12 +2,17 @@ import * as v from 'valibot'
 import type { PublicKey, Signer } from './attestation.ts'
 import { decodeWith, integerBetween } from './decode.ts'
 import { isSignedBy, parseDocument, signDocument } from './document.ts'
+import { isDriverAccount } from './driver.ts'
 import { WattError } from './errors.ts'
 
 const time = integerBetween(0, Number.MAX_SAFE_INTEGER)
 // OCPP 1.6: parentIdTag is a CiString20.
 const group = v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,20}$/, 'expected 1 to 20 printable ASCII characters'))
-const account = v.pipe(v.string(), v.regex(/^[\x20-\x7e]{1,64}$/, 'expected 1 to 64 printable ASCII characters'))
+// What a record cannot carry could not be billed: the site's owner would pay, in silence (SPEC-18).
+const account = v.pipe(
+  v.string(),
+  v.check(isDriverAccount, 'expected 1 to 64 printable ASCII characters without quotation mark, backslash and bar'),
+)
 const idTokenType = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,20}$/, 'expected a type of OCPP, such as ISO14443'))
 
 /** What is said of one driver's token; in the list its hash, at its maker the token itself. */

@@ -14,8 +14,11 @@ export const ocppDefaults = {
   maxMessageBytes: 1_048_576,
   messagesPerSecond: 50,
   tlsPort: 9221,
-  /** 43 kW and the margin of a fuse, as for meters: the largest feed of an AC charger. */
-  maxPowerW: 54_338,
+  /**
+   * What no charger exceeds (SPEC-111). The certificate keeps it, and what is above it never counts: so it is no guess at
+   * the fuse, which whoever knows it writes down.
+   */
+  maxPowerW: 500_000,
   certificateDays: 365,
   renewBeforeDays: 30,
 } as const

@@ -139,7 +139,7 @@ test('SPEC-51: the certificate of a charging point says what the configuration d
   t.like(certificateOf('gw-1/CP1.1'), { role: 'charger', owner: 'alice', behind: 'gw-1/roof', maxPowerW: 11_000 })
   t.deepEqual(certificateOf('gw-1/CP1.1').meter, { vendor: 'OCPP', model: 'charging station', serial: 'CP1/1' })
   t.like(certificateOf('gw-1/CP1.2'), { owner: 'carol', behind: 'gw-1/roof', maxPowerW: 11_000 })
-  t.like(certificateOf('gw-1/stranger.1'), { owner: undefined, behind: undefined, maxPowerW: 54_338 })
+  t.like(certificateOf('gw-1/stranger.1'), { owner: undefined, behind: undefined, maxPowerW: 500_000 })
   t.deepEqual(rig.told.met, ['gw-1/CP1.1', 'gw-1/stranger.1'], 'a listed connector has its key from the start')
 })
 
