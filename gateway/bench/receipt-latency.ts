@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHello, makeMeterId, type PointId } from '@wattline/protocol'
 import { connectAsync } from 'mqtt'
 import { percentile, printFigure } from '../../protocol/bench/figure.ts'
-import type { AttestedRecord } from '../src/attest.ts'
 import { Uplink, type UplinkEvents } from '../src/mqtt/uplink.ts'
 import { Readings } from '../src/readings.ts'
+import type { AttestedRecord } from '../src/record-writer.ts'
 import { makeTempFolder, observeExport, openRig, rigGatewayId } from '../test/signing-rig.ts'
 
 const [url = ''] = process.argv.slice(2)

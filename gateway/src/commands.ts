@@ -11,6 +11,7 @@ import {
 import type { GatewayConfig } from './config.ts'
 import { loadCertificate } from './identity/certificate-file.ts'
 import { loadDeviceKey } from './identity/device-key.ts'
+import { listChargingPoints } from './sessions/charging-points.ts'
 import { openExistingStore, type Store } from './store/database.ts'
 import { findPoint, requestRebase } from './store/points.ts'
 
@@ -22,18 +23,19 @@ interface NamedPoint {
   readonly point: PointId
 }
 
-// In the order of the configuration; one of them where a meter is named.
-function listPoints({ gateway, meters }: GatewayConfig, only?: string): readonly NamedPoint[] {
-  const points = meters.map(({ id }) => {
+// In the order of the configuration, charging points last; one of them where it is named.
+function listPoints(config: GatewayConfig, only?: string): readonly NamedPoint[] {
+  const meters = config.meters.map(({ id }) => {
     const meterId = makeMeterId(id)
-    return { meterId, point: makePointId(makeGatewayId(gateway.id), meterId) }
+    return { meterId, point: makePointId(makeGatewayId(config.gateway.id), meterId) }
   })
+  const points: readonly NamedPoint[] = [...meters, ...listChargingPoints(config)]
   if (only === undefined) return points
   const chosen = points.filter(({ meterId }) => meterId === only)
   if (chosen.length === 0) {
     throw new WattError(
       'config/invalid',
-      `no meter '${only}'; the configuration has ${meters.map(({ id }) => id).join(', ')}`,
+      `no meter or charging point '${only}'; there is ${points.map(({ meterId }) => meterId).join(', ')}`,
     )
   }
   return chosen

@@ -1,3 +1,5 @@
+import { siteDefaults } from './smart-charging/site-config.ts'
+
 /** One problem of a configuration, as valibot takes it. */
 export interface ReferenceProblem {
   readonly message: string
@@ -35,7 +37,9 @@ export function checkReferences(input: unknown): readonly ReferenceProblem[] {
     ...repeated(addresses).map((at) => problem(`${addresses[at]} is given twice`, 'meters', at, 'unitId')),
     ...unknown(meters, 'bus', busIds),
     ...unknown(meters, 'behind', meterIds),
+    ...unknownOfStations(listOf(fieldOf(input, 'ocpp'), 'stations'), meterIds),
     ...rings(meters),
+    ...siteProblems(input, meters),
   ]
 }
 
@@ -49,6 +53,23 @@ function unknown(meters: readonly unknown[], key: 'bus' | 'behind', known: reado
     const name = textOf(meter, key)
     return name === undefined || known.includes(name) ? [] : [problem(`no ${kind} '${name}'`, 'meters', at, key)]
   })
+}
+
+// A charging point hangs on meters of this gateway, and nothing hangs on it: so it can be in no ring.
+function unknownOfStations(stations: readonly unknown[], known: readonly (string | undefined)[]) {
+  const places = stations.flatMap((station, at) => [
+    { place: station, path: ['stations', at] },
+    ...listOf(station, 'connectors').map((place, connector) => ({
+      place,
+      path: ['stations', at, 'connectors', connector],
+    })),
+  ])
+  return places.flatMap(({ place, path }) =>
+    (['behind', 'feederMeter'] as const).flatMap((key) => {
+      const name = textOf(place, key)
+      return name === undefined || known.includes(name) ? [] : [problemAt(`no meter '${name}'`, 'ocpp', ...path, key)]
+    }),
+  )
 }
 
 function rings(meters: readonly unknown[]): readonly ReferenceProblem[] {
@@ -81,13 +102,46 @@ function listOf(value: unknown, key: string): readonly unknown[] {
   return Array.isArray(field) ? field : []
 }
 
+interface Named {
+  readonly name: string | undefined
+  readonly path: readonly [string, ...(string | number)[]]
+}
+
+// What is shared by what meters show needs these meters, and needs them often.
+function siteProblems(input: unknown, meters: readonly unknown[]): readonly ReferenceProblem[] {
+  const site = fieldOf(input, 'site')
+  if (site === undefined) return []
+  const inList = (list: string): readonly Named[] =>
+    [...listOf(site, list).entries()].map(([at, one]) => ({
+      name: textOf(one, 'meter'),
+      path: ['site', list, at, 'meter'],
+    }))
+  const named: readonly Named[] = [{ name: textOf(site, 'meter'), path: ['site', 'meter'] }]
+  const maxAge = Number(fieldOf(site, 'maxAgeSeconds') ?? siteDefaults.maxAgeSeconds)
+  const problems = [...named, ...inList('feeders'), ...inList('stations')].flatMap(({ name, path }) => {
+    if (name === undefined) return []
+    const meter = meters.find((one) => textOf(one, 'id') === name)
+    if (meter === undefined) return [problemAt(`no meter '${name}'`, ...path)]
+    const every = Number(fieldOf(meter, 'valuesIntervalSeconds') ?? Number.NaN)
+    if (every > 0 && 2 * every <= maxAge) return []
+    const needed = `valuesIntervalSeconds of at most half of maxAgeSeconds, which is ${maxAge}`
+    return [problemAt(`meter '${name}' needs a ${needed}`, ...path)]
+  })
+  if (fieldOf(input, 'ocpp') !== undefined) return problems
+  return [problemAt('stations are served by ocpp, which is missing', 'site'), ...problems]
+}
+
 function problem(message: string, list: 'buses' | 'meters', at: number, key: string): ReferenceProblem {
-  const item = (name: string | number): PathItem => ({
+  return problemAt(message, list, at, key)
+}
+
+function problemAt(message: string, ...[first, ...rest]: readonly [string, ...(string | number)[]]): ReferenceProblem {
+  const item = (key: string | number): PathItem => ({
     type: 'unknown',
     origin: 'value',
     input: undefined,
-    key: name,
+    key,
     value: undefined,
   })
-  return { message, path: [item(list), item(at), item(key)] }
+  return { message, path: [item(first), ...rest.map(item)] }
 }

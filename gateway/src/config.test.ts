@@ -216,3 +216,39 @@ test('meters of one SunSpec device share a unit id where each says which it is',
   ])
   t.deepEqual(problems({}, {}), ["meters[1].unitId: unit 1 on bus 'lan' is given twice"])
 })
+
+test('what stations stand behind, and are compared with, are meters of this gateway', (t) => {
+  const stations = (list: object[]) =>
+    problemsOf(
+      variant((config) => {
+        config['ocpp'] = { host: '127.0.0.1', port: 0, stations: list }
+      }),
+    )
+  const [meter] = variantMeters()
+  t.deepEqual(
+    stations([{ id: 'CP1', behind: meter, feederMeter: meter, connectors: [{ id: 1, maxPowerW: 11_000 }] }]),
+    [],
+  )
+  const connectors = [
+    { id: 1, behind: 'nobody' },
+    { id: 1, owner: '' },
+  ]
+  t.deepEqual(
+    stations([{ id: 'CP1', feederMeter: 'gone', connectors }])
+      .map((problem) => problem.split(': ')[0])
+      .toSorted(),
+    [
+      'ocpp.stations[0].connectors',
+      'ocpp.stations[0].connectors[0].behind',
+      'ocpp.stations[0].connectors[1].owner',
+      'ocpp.stations[0].feederMeter',
+    ],
+  )
+})
+
+function variantMeters(): string[] {
+  return decodeConfig(
+    variant(() => {}),
+    '/gateway.yaml',
+  ).meters.map(({ id }) => id)
+}

@@ -4,8 +4,10 @@ import { decodeWith, idPattern, integerBetween, parsePublicKey, roles, WattError
 import * as v from 'valibot'
 import { parseDocument } from 'yaml'
 import { checkReferences } from './config-references.ts'
+import { driversShape, withAbsoluteDriverFiles } from './drivers/drivers-config.ts'
 import { logLevels } from './log.ts'
 import { ocppShape, withAbsoluteOcppFiles } from './ocpp/ocpp-config.ts'
+import { siteShape } from './smart-charging/site-config.ts'
 
 /** Every default in one place. Optional parts (`mqtt`, `web`, `ocpp`) are off where they are left out. */
 export const configDefaults = {
@@ -140,6 +142,9 @@ export const configShape = v.pipe(
     meters: v.pipe(v.array(meter), v.minLength(1, 'expected at least one meter')),
     mqtt: v.exactOptional(mqtt),
     ocpp: v.exactOptional(ocppShape),
+    /** What the house allows its chargers; they share nothing where this is left out. */
+    site: v.exactOptional(siteShape),
+    drivers: v.exactOptional(driversShape),
     web: v.exactOptional(listener),
   }),
   v.rawCheck(({ dataset, addIssue }) => {
@@ -186,6 +191,7 @@ export function decodeConfig(text: string, file: string): GatewayConfig {
     ),
     meters: checked.meters.map(({ fuse, ...rest }) => ({ ...rest, maxPowerW: rest.maxPowerW ?? toMaxPowerW(fuse) })),
     ...(checked.mqtt === undefined ? {} : { mqtt: withAbsoluteFiles(checked.mqtt, absolute) }),
+    ...(checked.drivers === undefined ? {} : { drivers: withAbsoluteDriverFiles(checked.drivers, absolute) }),
     ...(checked.ocpp === undefined ? {} : { ocpp: withAbsoluteOcppFiles(checked.ocpp, absolute) }),
   }
 }

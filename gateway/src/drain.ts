@@ -7,6 +7,7 @@ import { openLog } from './log.ts'
 import { makeMetrics } from './metrics.ts'
 import { Uplink } from './mqtt/uplink.ts'
 import { openSession } from './session.ts'
+import { listChargingPoints } from './sessions/charging-points.ts'
 import { Outbox } from './store/outbox.ts'
 import { findPoint } from './store/points.ts'
 import { startSystemClock } from './system-clock.ts'
@@ -24,9 +25,9 @@ export async function drainOutbox(config: GatewayConfig, output: Output, timeout
   const session = openSession(config.gateway.dataDir, clock, () => {})
   const { store, epochs } = session
   const gatewayId = makeGatewayId(config.gateway.id)
-  const points = config.meters
-    .map(({ id }) => makePointId(gatewayId, makeMeterId(id)))
-    .filter((point) => findPoint(store, point) !== undefined)
+  const meters = config.meters.map(({ id }) => makePointId(gatewayId, makeMeterId(id)))
+  const chargers = listChargingPoints(config).map(({ point }) => point)
+  const points = [...meters, ...chargers].filter((point) => findPoint(store, point) !== undefined)
   const outbox = new Outbox(store)
   const ending = Promise.withResolvers<number>()
   const log = openLog('warn')

@@ -7,7 +7,7 @@ export const exitCodes = {
   findings: 1,
   /** The command line is wrong. */
   usage: 64,
-  /** A port is taken, so that another program must go first. Or nobody is there: no gateway, no station, no meter. */
+  /** A port is taken, so that another program must go first. Or nobody is there or willing: no gateway, station, meter; a driver refused. */
   unavailable: 69,
   /** A bug. */
   software: 70,
@@ -24,10 +24,11 @@ export function toExitCode(error: unknown): number {
   if (!(error instanceof WattError)) return exitCodes.software
   if (error.code === 'storage/locked') return exitCodes.locked
   const [area] = error.code.split('/')
-  if (['port', 'bus', 'reading', 'station', 'control'].includes(area ?? '')) return exitCodes.unavailable
+  if (['port', 'bus', 'reading', 'station', 'control', 'driver', 'place', 'session'].includes(area ?? ''))
+    return exitCodes.unavailable
   if (error.code === 'message/invalid') return exitCodes.usage
   if (area === 'storage') return exitCodes.storage
-  return area === 'config' || area === 'profile' || area === 'key' || area === 'certificate'
+  return area === 'config' || area === 'drivers' || area === 'profile' || area === 'key' || area === 'certificate'
     ? exitCodes.config
     : exitCodes.software
 }

@@ -15,7 +15,11 @@ import { toObservation } from './observation.ts'
 import type { Charging } from './ocpp/charging.ts'
 import type { OcppConfig } from './ocpp/ocpp-config.ts'
 import { Readings } from './readings.ts'
+import { type AttestedRecord, RecordWriter } from './record-writer.ts'
 import { openSession, type Session } from './session.ts'
+import { termsOf } from './sessions/charging-points.ts'
+import { FeederCheck } from './sessions/feeder-check.ts'
+import { PointSigner } from './sessions/point-signer.ts'
 import { listCertificateDifferences, type MeterSetup, type PointSetup, setUpMeters, setUpPoints } from './setup.ts'
 import { showPoints } from './status.ts'
 import { Outbox } from './store/outbox.ts'
@@ -35,7 +39,13 @@ export interface GatewayParts {
   onFatal(error: unknown): void
 }
 
+/** A metering point, and what the configuration says of it. */
+interface ConfiguredPoint extends Pick<MeterSetup, 'meterId' | 'point'> {
+  readonly terms: Parameters<typeof listCertificateDifferences>[0]
+}
+
 const pruneEveryMs = 60_000
+const beatEveryMs = 15_000
 const dayMs = 86_400_000
 /** Readings may be late by this much before the gateway counts as stuck: the slowest bus retries for seconds. */
 const graceMs = 60_000
@@ -50,6 +60,8 @@ export class Gateway {
   readonly #setups: readonly PointSetup[]
   readonly #outbox: Outbox
   readonly #readings: Readings
+  readonly #signer: PointSigner
+  readonly #feeders: FeederCheck
   readonly #watch: ReadingWatch
   readonly #uplink: Uplink | undefined
   readonly #buses = new Map<string, RegisterBus>()
@@ -58,6 +70,7 @@ export class Gateway {
   #web: WebServer | undefined
   #charging: Charging | undefined
   #pruning: NodeJS.Timeout | undefined
+  #beating: NodeJS.Timeout | undefined
   #progressMs = performance.now()
   #stopped: Promise<void> | undefined
 
@@ -77,19 +90,26 @@ export class Gateway {
     this.#outbox = new Outbox(store)
     const watched = { log: parts.log, health: this.#health, metrics: this.#metrics, onFatal: parts.onFatal }
     this.#watch = watchReadings(watched)
-    this.#readings = new Readings(makeAttestor({ store, dataDir, gatewayId, epochs, witness, setups }), {
+    const writer = new RecordWriter({ store, dataDir, gatewayId, epochs, witness })
+    this.#readings = new Readings(makeAttestor({ store, writer, setups }), {
       signed: (records) => {
         this.#progressMs = performance.now()
-        this.#watch.signed(records)
-        this.#uplink?.wake()
+        this.#tellSigned(records)
       },
       lost: (count, error) => {
         this.#progressMs = performance.now() // the loop runs; what is wrong stands in health
         this.#watch.lost(count, error)
       },
     })
+    this.#signer = this.#setUpSigner(writer)
+    this.#feeders = new FeederCheck({
+      ...parts,
+      store,
+      health: this.#health,
+      points: () => this.#signer.points(),
+    })
     if (config.mqtt === undefined) return
-    const points = setups.map(({ point }) => point)
+    const points = this.#allSetups().map(({ point }) => point)
     const { mqtt } = config
     this.#uplink = new Uplink({
       config: mqtt,
@@ -102,6 +122,43 @@ export class Gateway {
     })
   }
 
+  // With a key missing there is no going on, and the data folder is given back.
+  #setUpSigner(writer: RecordWriter): PointSigner {
+    const { config, clock, log } = this.#parts
+    try {
+      return new PointSigner({
+        config,
+        store: this.#session.store,
+        writer,
+        clock,
+        events: {
+          signed: (record) => this.#tellSigned([record]),
+          // No fault of a meter: it only lets time pass.
+          silent: ({ point, state }) => {
+            this.#metrics.reading(point, state)
+            this.#uplink?.wake()
+          },
+          met: ({ point }) => {
+            log.info('session.point.met', { point })
+            this.#uplink?.add(point)
+          },
+        },
+      })
+    } catch (error) {
+      this.#session.close()
+      throw error
+    }
+  }
+
+  #tellSigned(records: readonly AttestedRecord[]): void {
+    this.#watch.signed(records)
+    this.#uplink?.wake()
+  }
+
+  #allSetups(): readonly PointSetup[] {
+    return [...this.#setups, ...this.#signer.setups()]
+  }
+
   /** Starts everything. If that fails, what was started is stopped again. */
   async start(): Promise<void> {
     const { config, log } = this.#parts
@@ -112,6 +169,7 @@ export class Gateway {
       this.#uplink?.start()
       if (config.ocpp !== undefined) this.#charging = await this.#startCharging(config.ocpp)
       this.#pruning = setInterval(() => this.#prune(), pruneEveryMs)
+      this.#beating = setInterval(() => this.#beat(), beatEveryMs)
     } catch (error) {
       await this.stop()
       throw error
@@ -127,6 +185,7 @@ export class Gateway {
 
   async #stopAll(): Promise<void> {
     clearInterval(this.#pruning)
+    clearInterval(this.#beating)
     this.#poller?.stop()
     this.#readings.flush()
     await this.#charging?.stop()
@@ -154,32 +213,43 @@ export class Gateway {
     for (const error of profiles.broken.values()) log.warn('profile.broken', errorFields(error))
     if (newEpochReason !== undefined) log.warn('gateway.epoch.opened', { reason: newEpochReason })
     if (config.mqtt === undefined) log.warn('gateway.mqtt.unconfigured')
-    for (const meter of this.#meters) this.#checkCertificate(meter, log)
-    const points = this.#setups.map(({ point }) => point)
+    for (const { meterId, point, config: terms } of this.#meters) this.#checkCertificate({ meterId, point, terms }, log)
+    for (const { place, ...charger } of this.#signer.points()) {
+      this.#checkCertificate({ ...charger, terms: { role: 'charger', ...termsOf(config, place) } }, log)
+    }
+    const points = this.#allSetups().map(({ point }) => point)
     log.info('gateway.started', { version: gatewayVersion, points, web: this.#web?.url })
   }
 
-  #checkCertificate(meter: MeterSetup, log: Log): void {
+  #checkCertificate({ meterId, point, terms }: ConfiguredPoint, log: Log): void {
     const { gateway } = this.#parts.config
-    const certificate = loadCertificate(gateway.dataDir, meter.meterId)
+    const certificate = loadCertificate(gateway.dataDir, meterId)
     if (certificate === undefined) return
-    const differences = listCertificateDifferences(meter, makeGatewayId(gateway.id), certificate)
+    const differences = listCertificateDifferences(terms, makeGatewayId(gateway.id), certificate)
     if (differences.length === 0) return
     const message = `the certificate was made once and counts: ${differences.join('; ')}`
-    this.#health.raise({ code: 'certificate/outdated', where: `certificate: ${meter.point}`, message })
-    log.warn('certificate.outdated', { point: meter.point, differences })
+    this.#health.raise({ code: 'certificate/outdated', where: `certificate: ${point}`, message })
+    log.warn('certificate.outdated', { point, differences })
   }
 
   // Loaded only where it is used: the schemas of three versions take their memory.
   async #startCharging(ocpp: OcppConfig): Promise<Charging> {
     const { startCharging } = await import('./ocpp/charging.ts')
+    const { SmartCharging } = await import('./smart-charging/smart-charging.ts')
     const { config, clock, log } = this.#parts
+    const { site } = config
+    const valuesOf = (meterId: string, ageMs: number) => this.#values.within(meterId, ageMs)
+    const parts = { scheduler: systemScheduler, clock, log, health: this.#health, valuesOf }
     return await startCharging({
       config: ocpp,
       dataDir: config.gateway.dataDir,
       store: this.#session.store,
       clock,
       log,
+      signer: this.#signer,
+      openSite: site && ((call) => new SmartCharging({ ...parts, site, call })),
+      drivers: config.drivers,
+      isOnline: () => this.health().reasons.every(({ code }) => code !== 'broker/unreachable'),
     })
   }
 
@@ -227,6 +297,15 @@ export class Gateway {
     this.#readings.push({ meterId, seen: toObservation(snapshot, this.#session.bootId) })
   }
 
+  #beat(): void {
+    try {
+      this.#signer.beat()
+      this.#feeders.run()
+    } catch (error) {
+      this.#watch.lost(1, error)
+    }
+  }
+
   // A chunk a turn, so that readings come in between; the rest when there is more, else in a minute.
   #prune(): void {
     const { config, clock, log } = this.#parts
@@ -251,8 +330,7 @@ export class Gateway {
     const parts = {
       store,
       outbox: this.#outbox,
-      setups: this.#setups,
-      profileOf: ({ meterId }: PointSetup) => profiles.get(meterId) ?? '',
+      profileOf: ({ meterId }: PointSetup) => profiles.get(meterId) ?? 'ocpp',
       valuesOf: ({ meterId }: PointSetup) => this.#values.of(meterId),
     }
     return {
@@ -263,14 +341,17 @@ export class Gateway {
         time: this.#parts.clock.now(),
         clock: this.#parts.clock.status(),
         health: this.health(),
-        points: showPoints(parts),
+        points: showPoints({ ...parts, setups: this.#allSetups() }),
+        site: this.#charging?.site(),
       }),
       metricsType: this.#metrics.contentType,
       metrics: () =>
         this.#metrics.format({
-          values: () => new Map(this.#setups.map((setup) => [setup.point, parts.valuesOf(setup)])),
-          waiting: () => new Map(this.#setups.map(({ point }) => [point, this.#outbox.waiting(point)])),
+          values: () => new Map(this.#allSetups().map((setup) => [setup.point, parts.valuesOf(setup)])),
+          waiting: () => new Map(this.#allSetups().map(({ point }) => [point, this.#outbox.waiting(point)])),
           databaseBytes: () => usedBytes(store),
+          upstream: () => this.#charging?.upstream() ?? new Map(),
+          site: () => this.#charging?.site(),
         }),
     }
   }

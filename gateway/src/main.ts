@@ -3,6 +3,7 @@ import { stringify } from 'yaml'
 import { acceptSwap, exportRecords, printCertificates, printKeys } from './commands.ts'
 import { loadConfig } from './config.ts'
 import { drainOutbox } from './drain.ts'
+import { addDriverCommands, addRemoteCommands } from './drivers/drivers-cli.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { watchMeter } from './live/live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
@@ -56,13 +57,13 @@ function buildProgram(): Command {
     .action(run)
   withConfig(program.command('export'))
     .description('print the signed records, one OCMF text a line, in the order of their sequence')
-    .option('--meter <id>', 'only this meter')
+    .option('--meter <id>', 'only this meter or charging point')
     .action(({ config, meter }: ConfigOption & { meter?: string }) => exportRecords(loadConfig(config), stdout, meter))
   withConfig(program.command('keys'))
-    .description("print each meter's public key: its id and SPKI in hex")
+    .description('print the public key of each meter and charging point: its id and SPKI in hex')
     .action(({ config }: ConfigOption) => printKeys(loadConfig(config), stdout))
   withConfig(program.command('certificates'))
-    .description("print each meter's certificate, for the ledger's operator to enrol")
+    .description("print the certificate of each meter and charging point, for the ledger's operator to enrol")
     .action(({ config }: ConfigOption) => printCertificates(loadConfig(config), stdout))
   withConfig(program.command('accept-swap'))
     .description('accept a meter that was changed or reset: counting starts anew at its next reading')
@@ -80,6 +81,7 @@ function buildProgram(): Command {
   addScan(program)
   addWatch(program)
   addOcpp(program)
+  addDriverCommands(program, stdout)
   return program
 }
 
@@ -164,6 +166,7 @@ function addOcpp(program: Command): void {
     .action((station: string, action: string, json: string, { config }: ConfigOption) =>
       callStation(loadConfig(config), { output: stdout, warnings: stderr }, { station, action, json }),
     )
+  addRemoteCommands(ocpp, stdout)
 }
 
 // Whoever reads our output may go before we are done, as `head` does.

@@ -1,6 +1,10 @@
 import { type PointId, type ReadingState, readingStateNames } from '@wattline/protocol'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { OtherValues } from './modbus/other-values.ts'
+import type { UpstreamView } from './ocpp/upstream/upstream-view.ts'
+import type { SiteView } from './smart-charging/controller.ts'
+import { makeSiteMetrics } from './smart-charging/site-metrics.ts'
+import { makeUpstreamFigures } from './upstream-metrics.ts'
 
 /** What can only be asked for when somebody looks. */
 export interface MetricSources {
@@ -8,6 +12,10 @@ export interface MetricSources {
   values(): ReadonlyMap<PointId, OtherValues | undefined>
   waiting(): ReadonlyMap<PointId, number>
   databaseBytes(): number
+  /** How charging stations stand upstream, by station. */
+  upstream(): ReadonlyMap<string, UpstreamView>
+  /** How the house's current is shared; undefined where it is not. */
+  site?(): SiteView | undefined
 }
 
 /** The figures of a running gateway. */
@@ -57,20 +65,10 @@ export function makeMetrics(): Metrics {
     buckets: [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
     registers,
   })
-  const waiting = new Gauge({
-    name: 'wattline_records_waiting',
-    help: 'Records that wait for a receipt',
-    labelNames: ['point'],
-    registers,
-  })
-  const values = new Gauge({
-    name: 'wattline_meter_value',
-    help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
-    labelNames: ['point', 'measurand', 'phase', 'tariff'],
-    registers,
-  })
-  const databaseBytes = new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers })
-  const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers })
+  const showValues = makeValueFigures(registers)
+  const showUpstream = makeUpstreamFigures(registers)
+  const { waiting, databaseBytes, memory } = makeStoreGauges(registers)
+  const site = makeSiteMetrics(registry)
   const known = new Set<PointId>()
   return {
     reading: (point, state) => {
@@ -84,17 +82,45 @@ export function makeMetrics(): Metrics {
     receipt: (latencyMs) => receipts.observe(latencyMs / 1000),
     busRead: (bus, outcome, elapsedMs) => busReads.observe({ bus, outcome }, elapsedMs / 1000),
     format: (sources) => {
-      values.reset()
-      for (const [point, latest] of sources.values()) {
-        for (const { measurand, phase = '', tariff = '', value } of latest?.list ?? []) {
-          values.set({ point, measurand, phase, tariff }, value)
-        }
-      }
+      showValues(sources.values())
       for (const [point, count] of sources.waiting()) waiting.set({ point }, count)
+      showUpstream(sources.upstream())
+      site.set(sources.site?.())
       databaseBytes.set(sources.databaseBytes())
       memory.set(process.memoryUsage.rss())
       return registry.metrics()
     },
     contentType: registry.contentType,
+  }
+}
+
+// Absent where they could not be read: the figures of the time before would be a lie.
+function makeValueFigures(registers: Registry[]): (latest: ReadonlyMap<PointId, OtherValues | undefined>) => void {
+  const values = new Gauge({
+    name: 'wattline_meter_value',
+    help: 'Voltages, currents and the like, in V, A, W, Hz or 1, energies in Wh; absent where they could not be read',
+    labelNames: ['point', 'measurand', 'phase', 'tariff'],
+    registers,
+  })
+  return (latest) => {
+    values.reset()
+    for (const [point, { list = [] } = {}] of latest) {
+      for (const { measurand, phase = '', tariff = '', value } of list) {
+        values.set({ point, measurand, phase, tariff }, value)
+      }
+    }
+  }
+}
+
+function makeStoreGauges(registers: Registry[]) {
+  return {
+    waiting: new Gauge({
+      name: 'wattline_records_waiting',
+      help: 'Records that wait for a receipt',
+      labelNames: ['point'],
+      registers,
+    }),
+    databaseBytes: new Gauge({ name: 'wattline_database_bytes', help: 'What the database holds', registers }),
+    memory: new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory', registers }),
   }
 }

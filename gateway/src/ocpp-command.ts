@@ -41,6 +41,15 @@ const stationsShape = v.array(
     model: v.optional(v.string(), ''),
     connectors: v.record(v.string(), v.string()),
     refused: v.optional(v.object({ reason: v.string(), times: integerBetween(1, Number.MAX_SAFE_INTEGER) })),
+    upstream: v.optional(
+      v.object({
+        identity: v.string(),
+        state: v.string(),
+        reason: v.optional(v.string()),
+        waiting: integerBetween(0, Number.MAX_SAFE_INTEGER),
+        aside: integerBetween(0, Number.MAX_SAFE_INTEGER),
+      }),
+    ),
   }),
 )
 
@@ -53,15 +62,25 @@ export async function listStations(config: GatewayConfig, output: Output, asJson
   }
   const stations = decodeWith(stationsShape, result, 'answer of the gateway', 'control/unreachable')
   if (stations.length === 0) output.write('no station has connected since the gateway was started\n')
-  for (const { id, connected, version, address, vendor, model, connectors, refused } of stations) {
+  for (const { id, connected, version, address, vendor, model, connectors, refused, upstream } of stations) {
     const status = Object.entries(connectors).map(([where, word]) => `connector ${where} ${word}`)
     const state = connected ? `connected with ${version} from ${address}` : 'not connected'
     const turnedAway = refused && `turned away ${refused.times} times: ${refused.reason}`
-    const words = [state, `${vendor} ${model}`.trim(), ...status, turnedAway].filter(
+    const above = upstream && describeUpstream(upstream)
+    const words = [state, `${vendor} ${model}`.trim(), ...status, turnedAway, above].filter(
       (word) => word !== undefined && word !== '',
     )
     output.write(`${printable(id)}: ${words.map((word) => printable(String(word))).join('; ')}\n`)
   }
+}
+
+type ShownUpstream = NonNullable<v.InferOutput<typeof stationsShape>[number]['upstream']>
+
+function describeUpstream({ identity, state, reason, waiting, aside }: ShownUpstream): string {
+  const words = state === 'idle' ? 'not connected, as the station is away' : state
+  const queued = waiting === 0 ? '' : `, ${waiting} messages wait`
+  const lost = aside === 0 ? '' : `, ${aside} messages put aside: see ocpp.upstream.aside in the log`
+  return `upstream as ${identity}: ${words}${reason === undefined ? '' : ` (${reason})`}${queued}${lost}`
 }
 
 // What strangers sent must not steer a terminal.
@@ -69,7 +88,8 @@ function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, '?')
 }
 
-function askGateway({ gateway, ocpp }: GatewayConfig, request: ControlRequest): Promise<unknown> {
+/** Sends one command to the running gateway, and gives what it answers. */
+export function askGateway({ gateway, ocpp }: GatewayConfig, request: ControlRequest): Promise<unknown> {
   if (ocpp === undefined) throw new WattError('config/invalid', 'the configuration has no ocpp: no stations are served')
   const path = controlPath(gateway.dataDir)
   return new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
-import type { AttestedRecord, Attestor, PointObservation } from './attest.ts'
+import type { Attestor, PointObservation } from './attest.ts'
+import type { AttestedRecord } from './record-writer.ts'
 
 /** What becomes of readings. */
 export interface ReadingEvents {

@@ -5,6 +5,7 @@ import type { Output } from './commands.ts'
 import type { GatewayConfig } from './config.ts'
 import { loadCertificate } from './identity/certificate-file.ts'
 import { loadDeviceKey } from './identity/device-key.ts'
+import { listChargingPoints } from './sessions/charging-points.ts'
 import { databasePath, openStore } from './store/database.ts'
 import { lockInstance } from './store/instance-lock.ts'
 import { rebuildPoint } from './store/rebuild.ts'
@@ -50,8 +51,8 @@ function rescue(config: GatewayConfig, finding: string, output: Output): void {
   rmSync(workshop, { recursive: true, force: true })
   const store = openStore(workshop)
   try {
-    for (const meter of config.meters) {
-      const meterId = makeMeterId(meter.id)
+    const meters = config.meters.map((meter) => makeMeterId(meter.id))
+    for (const meterId of [...meters, ...listChargingPoints(config).map((charger) => charger.meterId)]) {
       const point = makePointId(makeGatewayId(id), meterId)
       const certificate = loadCertificate(dataDir, meterId)
       const key = loadDeviceKey(dataDir, meterId)

@@ -78,7 +78,7 @@ test('SPEC-51: the certificate counts, and what the configuration says otherwise
   t.is(setup?.role, 'producer')
   const certificate = loadCertificate(rig.dataDir, meter!.meterId)!
   t.deepEqual(
-    listCertificateDifferences(meter!, makeGatewayId('gw-1'), certificate).map((line) => line.split(':')[0]),
+    listCertificateDifferences(meter!.config, makeGatewayId('gw-1'), certificate).map((line) => line.split(':')[0]),
     ['role', 'owner', 'maxPowerW'],
   )
 })

@@ -105,8 +105,12 @@ function toGridLimits({ grid, valuesIntervalSeconds }: MeterConfig): Pick<PointS
   }
 }
 
-// A new key in place of a lost one would be another metering point under the same name.
-function checkKey({ meterId, point }: MeterSetup, dataDir: string, store: Store): void {
+/** A new key in place of a lost one would be another metering point under the same name: throws where one was lost. */
+export function checkKey(
+  { meterId, point }: Pick<MeterSetup, 'meterId' | 'point'>,
+  dataDir: string,
+  store: Store,
+): void {
   const key = loadDeviceKey(dataDir, meterId)
   const certificate = loadCertificate(dataDir, meterId)
   const known = [findPoint(store, point)?.publicKey, certificate && formatPublicKey(certificate.key)]
@@ -120,11 +124,10 @@ function checkKey({ meterId, point }: MeterSetup, dataDir: string, store: Store)
 
 /** What the configuration says otherwise than the certificate, which is made once and kept. */
 export function listCertificateDifferences(
-  meter: MeterSetup,
+  config: Pick<MeterConfig, 'behind' | 'maxPowerW' | 'owner' | 'role'>,
   gatewayId: GatewayId,
   certificate: Certificate,
 ): readonly string[] {
-  const { config } = meter
   const behind = config.behind === undefined ? undefined : makePointId(gatewayId, makeMeterId(config.behind))
   const pairs = [
     ['role', certificate.role, config.role],

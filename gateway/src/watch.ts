@@ -6,12 +6,12 @@ import {
   readingStates,
   WattError,
 } from '@wattline/protocol'
-import type { AttestedRecord } from './attest.ts'
 import type { Health } from './health.ts'
 import { errorFields, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { UplinkEvents } from './mqtt/uplink.ts'
 import type { ReadingEvents } from './readings.ts'
+import type { AttestedRecord } from './record-writer.ts'
 import type { Settlement } from './store/settlement.ts'
 
 /** Where what happens is told: to the log, to health, and as figures. */

@@ -16,6 +16,7 @@ import { loadConfig } from '../src/config.ts'
 import type { Observation } from '../src/guard.ts'
 import { defaultProfileFolder, loadProfiles } from '../src/modbus/profiles.ts'
 import { Readings } from '../src/readings.ts'
+import { RecordWriter } from '../src/record-writer.ts'
 import { openSession } from '../src/session.ts'
 import { type MeterSetup, type PointSetup, setUpMeters, setUpPoints } from '../src/setup.ts'
 import { type PowerFlow, VirtualHouse } from './virtual-house.ts'
@@ -86,7 +87,8 @@ function fillRun(run: number): void {
   }
   const session = openSession(dataDir, clock, prepare, `run-${run}`)
   const { store, epochs, witness } = session
-  const attestor = makeAttestor({ store, dataDir, gatewayId: makeGatewayId(id), epochs, witness, setups })
+  const writer = new RecordWriter({ store, dataDir, gatewayId: makeGatewayId(id), epochs, witness })
+  const attestor = makeAttestor({ store, writer, setups })
   const fail = (_count: number, error: unknown) => {
     throw error
   }

@@ -12,9 +12,10 @@ import {
   type PointId,
   type Role,
 } from '@wattline/protocol'
-import { type AttestedRecord, type Attestor, makeAttestor } from '../src/attest.ts'
+import { type Attestor, makeAttestor } from '../src/attest.ts'
 import type { Observation } from '../src/guard.ts'
 import { ensureDeviceKey } from '../src/identity/device-key.ts'
+import { type AttestedRecord, RecordWriter } from '../src/record-writer.ts'
 import { openSession, type Session } from '../src/session.ts'
 import type { PointSetup } from '../src/setup.ts'
 import { Outbox } from '../src/store/outbox.ts'
@@ -59,6 +60,7 @@ export interface SigningRig {
   readonly clock: HandClock
   readonly session: Session
   readonly attestor: Attestor
+  readonly writer: RecordWriter
   readonly outbox: Outbox
   readonly setups: readonly PointSetup[]
   readonly points: readonly PointId[]
@@ -82,13 +84,15 @@ export function openRig(options: RigOptions): SigningRig {
     bootId,
   )
   const { store, epochs, witness } = session
-  const attestor = makeAttestor({ store, dataDir, gatewayId: rigGatewayId, epochs, witness, setups })
+  const writer = new RecordWriter({ store, dataDir, gatewayId: rigGatewayId, epochs, witness })
+  const attestor = makeAttestor({ store, writer, setups })
   const points = setups.map(({ point }) => point)
   return {
     dataDir,
     clock,
     session,
     attestor,
+    writer,
     outbox: new Outbox(store),
     setups,
     points,

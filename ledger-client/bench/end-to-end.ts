@@ -35,6 +35,7 @@ async function sendAll(url: string): Promise<number> {
   if ('setNoDelay' in client.stream && typeof client.stream.setNoDelay === 'function') client.stream.setNoDelay(true)
   await client.subscribeAsync('wattline/v1/gw-1/+/receipt', { qos: 1 })
   const confirmed = new Map<string, number>()
+  const enrolled = Promise.withResolvers<void>()
   const done = Promise.withResolvers<void>()
   let [sent, received] = [0, 0]
   const send = () => {
@@ -47,10 +48,13 @@ async function sendAll(url: string): Promise<number> {
     const sequence = Number(/"sequence":(\d+)/.exec(payload.toString('latin1'))?.[1] ?? 0)
     received += Math.max(0, sequence - (confirmed.get(topic) ?? 0))
     confirmed.set(topic, Math.max(sequence, confirmed.get(topic) ?? 0))
+    if (confirmed.size === devices.length) enrolled.resolve()
     if (received >= messages.length) done.resolve()
-    else send()
+    else if (sent > 0) send()
   })
   for (const { topic, payload } of certificates) await client.publishAsync(topic, Buffer.from(payload), { qos: 1 })
+  // A broker's acknowledgement says nothing of when the ledger has them; records that come before them must wait.
+  await enrolled.promise
   const startMs = performance.now()
   send()
   await done.promise

@@ -85,11 +85,12 @@ function addBalances(program: Command): void {
         'minted kWh',
         'burned kWh',
         'carried kWh',
+        'open kWh',
         'unsettled',
       ]
       const rows = balances.points.map((row) => [
         ...[row.point, row.owner, row.role, row.state, row.records],
-        ...[row.mintedWh, row.burnedWh, row.carriedWh, row.unsettled],
+        ...[row.mintedWh, row.burnedWh, row.carriedWh, row.openWh, row.unsettled],
       ])
       print(formatTable(head, rows))
       const { mintedWh, burnedWh, supplyWh, balanced } = balances

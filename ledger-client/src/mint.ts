@@ -6,10 +6,13 @@ import {
   type Registers,
   readingStates,
   roleDirections,
+  type SessionStep,
   stepBase,
+  stepSession,
+  type Wh,
 } from '@wattline/protocol'
 import type { Ledger } from './ledger/ledger.ts'
-import type { Point, Terms } from './registry.ts'
+import type { Place, Point, Terms } from './registry.ts'
 import type { CountOutcome } from './store/records.ts'
 
 /** What one record does to its point's count. */
@@ -47,7 +50,53 @@ function pickRegisters(registers: Registers, directions: readonly (keyof Registe
 }
 
 /** Books what a record of a point without children counts for, exactly once (SPEC-83). */
-export function mintRecord(point: Point, record: OcmfRecord, energy: Energy, ledger: Ledger): void {
+export function bookRecord(point: Point, record: OcmfRecord, count: Count, ledger: Ledger): void {
+  if (point.terms.role === 'charger') bookCharging(point, record, count, ledger)
+  else mintRecord(point, record, count.energy, ledger)
+}
+
+/** What a record of a charging point does to the session there. The audit repeats it. */
+export function chargeRecord(open: Point['session'], record: OcmfRecord, { outcome, energy }: Count): SessionStep {
+  const kind = outcome === 'counted' || outcome === 'base' ? outcome : 'none'
+  return stepSession(open, record, { kind, importWh: energy.import })
+}
+
+/** What a point has booked, and what is its to book once the session there ends: nobody else may book it meanwhile. */
+export function claimedWh({ bookedWh, session }: Pick<Point, 'bookedWh' | 'session'>): Wh {
+  return bookedWh - (session?.countedWh ?? 0n)
+}
+
+function bookCharging(point: Point, record: OcmfRecord, count: Count, ledger: Ledger): void {
+  const before = point.session
+  const { open, burnWh, bill, reason } = chargeRecord(before, record, count)
+  point.session = open
+  if (burnWh === 0n) return
+  const told = { importWh: burnWh.toString(), exportWh: '0' }
+  const from = before === undefined ? {} : { begin: formatBegin(before) }
+  const { driver } = bill ?? {}
+  ledger.book({
+    claim: makeClaim(point.id, point.terms.role, record, count.energy).id,
+    kind: bill === undefined ? 'claim' : 'session',
+    point: point.id,
+    owner: driver ?? point.terms.owner,
+    mintWh: 0n,
+    burnWh,
+    note: {
+      ...told,
+      ...from,
+      ...(driver === undefined ? {} : { driver }),
+      ...(reason === undefined ? {} : { reason }),
+    },
+  })
+  point.burnedWh += burnWh
+  point.bookedWh -= burnWh
+}
+
+function formatBegin({ epoch, sequence }: Place): string {
+  return `${epoch}/${sequence}`
+}
+
+function mintRecord(point: Point, record: OcmfRecord, energy: Energy, ledger: Ledger): void {
   const { id, mintWh, burnWh } = makeClaim(point.id, point.terms.role, record, energy)
   if (mintWh === 0n && burnWh === 0n) return
   ledger.book({

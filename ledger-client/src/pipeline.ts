@@ -17,7 +17,7 @@ import {
 } from '@wattline/protocol'
 import type { Enrolment } from './enrolment.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { countRecord, mintRecord } from './mint.ts'
+import { bookRecord, claimedWh, countRecord } from './mint.ts'
 import type { Place, Point, PointKey, Registry } from './registry.ts'
 import type { Database, Statement } from './store/database.ts'
 import { isOversized, type Message } from './store/intake.ts'
@@ -231,8 +231,10 @@ export class Pipeline {
     point.base = count.base
     point.netWh += count.energy.export - count.energy.import
     const parent = remainders.isParent(point)
-    if (!parent) mintRecord(point, record, count.energy, ledger)
-    const bookedWh = parent ? undefined : point.bookedWh
+    // What a point with children has counted in an open session is part of its remainder.
+    if (parent) point.session = undefined
+    else bookRecord(point, record, count, ledger)
+    const bookedWh = parent ? undefined : claimedWh(point)
     const { outcome } = count
     records.insert({
       point,

@@ -4,6 +4,7 @@ import {
   clockStatuses,
   fromHex,
   type GatewayId,
+  type OpenSession,
   type PointId,
   type PublicKey,
   parsePointId,
@@ -76,6 +77,8 @@ export interface Point {
   burnedWh: Wh
   /** A remainder above zero, at the last settled reading. */
   carriedWh: Wh
+  /** At a charging point without children: the session that has begun and not ended. */
+  session: OpenSession | undefined
 }
 
 /** How a metering point stands. */
@@ -114,6 +117,12 @@ interface PointRow {
   minted_wh: bigint
   burned_wh: bigint
   carried_wh: bigint
+  session_epoch: bigint | null
+  session_sequence: bigint | null
+  session_page: bigint | null
+  session_driver: string | null
+  session_wh: bigint | null
+  session_sound: bigint | null
 }
 
 interface KeyRow {
@@ -140,6 +149,12 @@ type Progress = [
   mintedWh: bigint,
   burnedWh: bigint,
   carriedWh: bigint,
+  sessionEpoch: number | null,
+  sessionSequence: number | null,
+  sessionPage: number | null,
+  sessionDriver: string | null,
+  sessionWh: bigint | null,
+  sessionSound: number | null,
   rowId: number,
 ]
 
@@ -158,7 +173,9 @@ export class Registry {
     this.#readKeys = db.prepare('SELECT * FROM point_key ORDER BY id')
     this.#writeProgress = db.prepare(
       `UPDATE point SET records = ?, epoch = ?, sequence = ?, hash = ?, head_at = ?, base_at = ?, base_clock = ?,
-       base_since = ?, base_import_wh = ?, base_export_wh = ?, net_wh = ?, booked_wh = ?, minted_wh = ?, burned_wh = ?, carried_wh = ? WHERE id = ?`,
+       base_since = ?, base_import_wh = ?, base_export_wh = ?, net_wh = ?, booked_wh = ?, minted_wh = ?, burned_wh = ?, carried_wh = ?,
+       session_epoch = ?, session_sequence = ?, session_page = ?, session_driver = ?, session_wh = ?, session_sound = ?
+       WHERE id = ?`,
     )
     db.onStale(() => this.forget())
     db.onCommit(() => this.#flush())
@@ -242,6 +259,7 @@ function toPoint(row: PointRow, keys: readonly PointKey[]): Point {
     mintedWh: row.minted_wh,
     burnedWh: row.burned_wh,
     carriedWh: row.carried_wh,
+    session: toSession(row),
   }
 }
 
@@ -276,7 +294,20 @@ function toBase(row: PointRow): Base | undefined {
   }
 }
 
-function toProgress({ head, base, ...point }: Point): Progress {
+function toSession(row: PointRow): OpenSession | undefined {
+  const { session_epoch: epoch, session_sequence: sequence, session_page: page, session_wh: countedWh } = row
+  if (epoch === null || sequence === null || page === null || countedWh === null) return undefined
+  return {
+    epoch: Number(epoch),
+    sequence: Number(sequence),
+    pageNumber: Number(page),
+    ...(row.session_driver === null ? {} : { driver: row.session_driver }),
+    countedWh,
+    sound: row.session_sound === 1n,
+  }
+}
+
+function toProgress({ head, base, session, ...point }: Point): Progress {
   return [
     point.records,
     head?.epoch ?? 0,
@@ -293,6 +324,12 @@ function toProgress({ head, base, ...point }: Point): Progress {
     point.mintedWh,
     point.burnedWh,
     point.carriedWh,
+    session?.epoch ?? null,
+    session?.sequence ?? null,
+    session?.pageNumber ?? null,
+    session?.driver ?? null,
+    session?.countedWh ?? null,
+    session === undefined ? null : Number(session.sound),
     point.rowId,
   ]
 }

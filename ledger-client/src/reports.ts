@@ -25,6 +25,8 @@ export interface PointBalance {
   readonly burnedWh: Wh
   /** Remainder above zero, not booked. */
   readonly carriedWh: Wh
+  /** Counted in a session that has not ended, to be booked with its end. */
+  readonly openWh: Wh
   /** Readings that wait for the points below. */
   readonly unsettled: number
 }
@@ -80,6 +82,7 @@ function readPointBalances(db: Database): readonly PointBalance[] {
     mintedWh: point.mintedWh,
     burnedWh: point.burnedWh,
     carriedWh: point.carriedWh,
+    openWh: point.session?.countedWh ?? 0n,
     unsettled: unsettled.get(point.rowId)?.rows ?? 0,
   }))
 }

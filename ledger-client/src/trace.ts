@@ -33,7 +33,7 @@ export interface TracedEntry {
 export interface Trace {
   /** The record in question. */
   readonly record: TracedRecord | null
-  /** The record whose register counting went on from. */
+  /** The record whose register counting went on from; for a session its begin. */
   readonly from: TracedRecord | null
   /** The booking; absent where the record moved nothing. */
   readonly entry: TracedEntry | null
@@ -87,18 +87,37 @@ function follow(db: Database, point: string, epoch: bigint, sequence: bigint): T
     throw new WattError('point/unknown', `record ${point}@${epoch}/${sequence}: there is none`)
   }
   if (row === undefined) return { record: null, from: null, entry, below: [] }
-  const from = db
-    .prepareWide<[bigint, bigint, bigint], RecordRow>(
-      `SELECT ${columns} FROM record WHERE point = ? AND (epoch, sequence) < (?, ?)
-       AND outcome IN ('counted', 'base') ORDER BY epoch DESC, sequence DESC LIMIT 1`,
-    )
-    .get(row.point, epoch, sequence)
+  const from = readBegin(db, row, entry) ?? readBase(db, row)
   return {
     record: toTraced(point, row),
     from: from === undefined ? null : toTraced(point, from),
     entry,
     below: row.settled === null || row.settled === 0n ? [] : readBelow(db, point, row.taken_at, row.settled),
   }
+}
+
+// The claim of a session is the difference to its begin, whatever was counted in between.
+function readBegin(db: Database, row: RecordRow, entry: TracedEntry | null): RecordRow | undefined {
+  const begin: unknown =
+    entry?.kind === 'session' && typeof entry.note === 'object' && entry.note !== null
+      ? Reflect.get(entry.note, 'begin')
+      : undefined
+  const match = /^(\d+)\/(\d+)$/.exec(typeof begin === 'string' ? begin : '')
+  if (match === null) return undefined
+  return db
+    .prepareWide<[bigint, bigint, bigint], RecordRow>(
+      `SELECT ${columns} FROM record WHERE point = ? AND epoch = ? AND sequence = ?`,
+    )
+    .get(row.point, BigInt(match[1] ?? 0), BigInt(match[2] ?? 0))
+}
+
+function readBase(db: Database, { point, epoch, sequence }: RecordRow): RecordRow | undefined {
+  return db
+    .prepareWide<[bigint, bigint, bigint], RecordRow>(
+      `SELECT ${columns} FROM record WHERE point = ? AND (epoch, sequence) < (?, ?)
+       AND outcome IN ('counted', 'base') ORDER BY epoch DESC, sequence DESC LIMIT 1`,
+    )
+    .get(point, epoch, sequence)
 }
 
 function readBelow(db: Database, point: string, at: bigint, mark: bigint): Trace['below'] {

@@ -9,6 +9,7 @@ import type { Database, Statement } from './store/database.ts'
 //   remainder(t) = net(t) − booked by the subtree below, of readings not later than t, since counting began here
 //   booked(t)    = min(booked before, remainder(t))      only ever falls: a remainder burns, it never mints
 //   carried(t)   = remainder(t) − booked(t)              at or above zero, visible
+// What a charging point has counted in an open session is booked below in this sense: it is that session's to burn.
 // so that booked by the whole tree + carried = net of the root, exactly.
 
 /** A parent's reading that waits for its children. */

@@ -175,12 +175,14 @@ function judgePlace(point: Point, parsed: ParsedOcmf, source: Source, key: Point
   const { head } = point
   const place: Place = { epoch, sequence }
   const where = name(point, place)
+  // A text in context T is no base for frames (SPEC-40).
+  const accepted = { ...source, full: source.full && record.context === 'F' }
   if (head !== undefined && epoch < head.epoch) {
     return refuse('record/epoch-closed', `${where}: epoch ${epoch} ended when ${head.epoch} began`, place)
   }
   if (head !== undefined && epoch === head.epoch) {
     if (sequence > head.sequence + 1) return { kind: 'hold', place, hash, previousHash }
-    if (sequence === head.sequence + 1 && previousHash === head.hash) return { kind: 'accept', parsed, ...source }
+    if (sequence === head.sequence + 1 && previousHash === head.hash) return { kind: 'accept', parsed, ...accepted }
     const problem = `names ${previousHash.slice(0, 8)}, the head is ${head.sequence} with ${head.hash.slice(0, 8)}`
     return refuse('chain/broken', `${where}: ${problem}`, place)
   }
@@ -193,7 +195,7 @@ function judgePlace(point: Point, parsed: ParsedOcmf, source: Source, key: Point
   const fork = named.isHead ? {} : { fork: { epoch: named.epoch, sequence: named.sequence } }
   const isNext = sequence === named.sequence + 1
   const gap = isNext ? {} : { gap: { from: named.sequence + 1, to: sequence - 1 } }
-  return { kind: 'accept', parsed, ...source, entry: { key, ...fork, ...gap } }
+  return { kind: 'accept', parsed, ...accepted, entry: { key, ...fork, ...gap } }
 }
 
 // SPEC-82: an epoch begins at an accepted record or at the certificate; place 0/0 stands for the certificate.

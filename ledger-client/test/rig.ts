@@ -25,6 +25,7 @@ import {
   type SignatureVerifier,
   type Signer,
   signRecord,
+  toDriverAssignment,
 } from '@wattline/protocol'
 import { type LedgerEngine, type LedgerOptions, openLedger } from '../src/engine.ts'
 import { loadLibrary, makeNativeSigner } from '../src/verifiers/native-verifier.ts'
@@ -76,6 +77,9 @@ export interface ReadingOptions {
   readonly registers?: Registers
   readonly takenAt?: number
   readonly state?: ReadingState
+  /** A session's begin or end, and whose account it names. */
+  readonly mark?: 'B' | 'E'
+  readonly driver?: string
   /** Changes what is signed otherwise. */
   readonly change?: Partial<OcmfRecord>
 }
@@ -91,6 +95,7 @@ export class Device {
   epoch = startMs
   sequence = 0
   page = 0
+  pageT = 0
   previousHash: string
   takenAt = startMs
   base: ParsedOcmf | undefined
@@ -130,10 +135,17 @@ export class Device {
   }
 
   /** Signs the next record; a minute later than the one before unless told otherwise. */
-  sign({ registers = {}, takenAt = this.takenAt + 60_000, state = 'ok', change = {} }: ReadingOptions): string {
+  sign({
+    registers = {},
+    takenAt = this.takenAt + 60_000,
+    state = 'ok',
+    change = {},
+    ...session
+  }: ReadingOptions): string {
     this.takenAt = takenAt
     this.sequence++
-    this.page++
+    const { mark, driver } = session
+    const pageNumber = mark === undefined ? ++this.page : ++this.pageT
     const absent = readingStates[state].energy === 'absent'
     const record: OcmfRecord = {
       template: {
@@ -146,9 +158,10 @@ export class Device {
         pointType: 'CBIDC',
         pointText: this.id.replace('/', ' '),
       },
-      user: noUser,
-      context: 'F',
-      pageNumber: this.page,
+      user: mark === undefined ? noUser : toDriverAssignment(driver),
+      context: mark === undefined ? 'F' : 'T',
+      ...(mark === undefined ? {} : { mark }),
+      pageNumber,
       epoch: this.epoch,
       sequence: this.sequence,
       previousHash: this.previousHash,
@@ -167,7 +180,7 @@ export class Device {
   /** Signs the next record and gives it as a full text. */
   read(registers: Registers, options: Omit<ReadingOptions, 'registers'> = {}): Message {
     const text = this.sign({ registers, ...options })
-    this.base = parseOcmfText(text)
+    if (options.mark === undefined) this.base = parseOcmfText(text)
     return this.message(text)
   }
 
@@ -182,11 +195,13 @@ export class Device {
 
   /** Goes back to an earlier memory and opens a new epoch there, as a restored gateway does. */
   restore(count = this.texts.length): void {
-    const text = this.texts[count - 1]
-    const last = text === undefined ? undefined : parseOcmfText(text)
+    const past = this.texts.slice(0, count).map((text) => parseOcmfText(text))
+    const last = past.at(-1)
+    const pageOf = (context: 'T' | 'F') => past.findLast(({ record }) => record.context === context)?.record.pageNumber
     this.epoch += 1000
     this.sequence = last?.record.sequence ?? 0
-    this.page = last?.record.pageNumber ?? 0
+    this.page = pageOf('F') ?? 0
+    this.pageT = pageOf('T') ?? 0
     this.previousHash = last?.hash ?? this.certificate.hash
     this.texts.length = count
     this.base = undefined

@@ -6,6 +6,7 @@ const benches = [
   'protocol/bench/frames.ts',
   'gateway/bench/sign-and-store.ts',
   'gateway/bench/ocpp-messages.ts',
+  'gateway/bench/card-to-accepted.ts',
   'ledger-client/bench/end-to-end.ts',
   'ledger-client/bench/verify-pipeline.ts',
   'device-sim/bench/receipt-latency.ts',

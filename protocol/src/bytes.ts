@@ -42,3 +42,22 @@ export function hashText(text: string): string {
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i])
 }
+
+const base64Letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+
+/** Base64 (RFC 4648 §4), with or without its padding, to bytes, or undefined where it is not base64. */
+export function fromBase64(text: string): Uint8Array | undefined {
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined
+  const letters = text.replace(/=+$/, '')
+  if (letters.length % 4 === 1) return undefined
+  const bytes = new Uint8Array(Math.floor((letters.length * 3) / 4))
+  let [bits, held, at] = [0, 0, 0]
+  for (const letter of letters) {
+    held = ((held << 6) | base64Letters.indexOf(letter)) & 0xffff
+    bits += 6
+    if (bits < 8) continue
+    bits -= 8
+    bytes[at++] = (held >> bits) & 0xff
+  }
+  return bytes
+}

@@ -20,6 +20,8 @@ export const errorCodes = [
   'config/invalid',
   'config/unreadable',
   'control/unreachable',
+  'driver/refused',
+  'drivers/invalid',
   'frame/unknown-template',
   'frame/unreadable',
   'journal/broken',
@@ -30,6 +32,7 @@ export const errorCodes = [
   'message/invalid',
   'message/oversized',
   'message/unreadable',
+  'place/reserved',
   'point/closed-enrolment',
   'point/frozen',
   'point/revoked',
@@ -48,6 +51,10 @@ export const errorCodes = [
   'record/malformed',
   'record/wrong-key',
   'register/decreased',
+  'session/feeder-differs',
+  'site/disobeyed',
+  'site/unmeasured',
+  'session/unknown',
   'station/offline',
   'station/refused',
   'station/silent',
@@ -56,6 +63,9 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'upstream/refused',
+  'upstream/silent',
+  'upstream/unreachable',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

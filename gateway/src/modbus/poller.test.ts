@@ -1,92 +1,20 @@
-import {
-  encodeCommonModel,
-  encodeEnergy,
-  encodeQuantity,
-  encodeSunSpecMap,
-  type MeterProfile,
-  type Timestamp,
-  WattError,
-} from '@wattline/protocol'
-import test, { type ExecutionContext } from 'ava'
+import { encodeQuantity, WattError } from '@wattline/protocol'
+import test from 'ava'
 import fc from 'fast-check'
+import {
+  epochMs,
+  isEnergy,
+  isPower,
+  isSerial,
+  profiles,
+  rig,
+  sdm630,
+  timeout,
+  valuesOf,
+} from '../../test/poller-rig.ts'
 import type { ReadRequest } from './bus.ts'
-import { FakeBus } from './fake-bus.ts'
-import { FakeScheduler } from './fake-scheduler.ts'
-import type { MeterValues } from './meter-reader.ts'
-import type { OtherValues } from './other-values.ts'
-import { type MeterSnapshot, nextDelayMs, type PolledMeter, startPoller } from './poller.ts'
-import { defaultProfileFolder, findProfile, loadProfiles } from './profiles.ts'
-
-const profiles = loadProfiles(defaultProfileFolder())
-const sdm630 = findProfile(profiles, 'eastron-sdm630')
-const sunspec = findProfile(profiles, 'sunspec-meter-203')
-// A whole minute, so that slots of a minute fall on whole minutes of virtual time.
-const epochMs = 1_800_000_000_000
-
-const timeout = () => new WattError('bus/timeout', 'no answer', { retryable: true })
-const isEnergy = (request: ReadRequest) => request.functionCode === 4 && request.address === 0x48
-const isPower = (request: ReadRequest) => request.address === 0x34
-const isSerial = (request: ReadRequest) => request.address === 0xfc00
-
-/** A meter of the SDM630's map, whose registers tests move. */
-class Image {
-  importWh = 1_000_000n
-  exportWh = 2_000_000n
-  powerW = 1500
-  serial = 4711
-
-  word(request: ReadRequest, address: number): number | undefined {
-    if (request.functionCode === 3) return { 64512: this.serial >>> 16, 64513: this.serial & 0xffff }[address]
-    const energy = (wh: bigint, i: number) => encodeEnergy({ numerator: wh, denominator: 1n }, quantities[i]!)
-    if (address >= 0x4a && address < 0x4c) return energy(this.exportWh, 1)[address - 0x4a]
-    if (address >= 0x48 && address < 0x4a) return energy(this.importWh, 0)[address - 0x48]
-    return address >= 0x34 && address < 0x36 ? encodeQuantity(this.powerW, quantities[2]!)[address - 0x34] : undefined
-  }
-}
-
-const quantities = ['Energy.Active.Import.Register', 'Energy.Active.Export.Register', 'Power.Active.Import'].map(
-  (name) => sdm630.quantities.find((q) => q.measurand === name && q.phase === undefined),
-)
-
-interface RigOptions {
-  readonly meters?: readonly Partial<PolledMeter>[]
-  readonly image?: (request: ReadRequest, address: number) => number | undefined
-  readonly profile?: MeterProfile
-}
-
-function rig(t: ExecutionContext, { meters = [{}], image, profile = sdm630 }: RigOptions = {}) {
-  const scheduler = new FakeScheduler()
-  const meter = new Image()
-  const bus = new FakeBus(image ?? ((request, address) => meter.word(request, address)))
-  const wall = { stepMs: 0 }
-  const clock = { now: () => (epochMs + wall.stepMs + scheduler.now()) as Timestamp, status: () => 'S' as const }
-  const snapshots: MeterSnapshot[] = []
-  const values: OtherValues[] = []
-  const polled = meters.map((one, i) => ({
-    id: `m${i}`,
-    bus: 'b',
-    unitId: i + 1,
-    profile,
-    intervalSeconds: 60,
-    ...one,
-  }))
-  const poller = startPoller(polled, {
-    buses: new Map([['b', bus]]),
-    clock,
-    scheduler,
-    onSnapshot: (snapshot) => snapshots.push(snapshot),
-    onValues: (_meterId, read) => values.push(read),
-  })
-  t.teardown(() => poller.stop())
-  const takenAtMs = () => snapshots.map(({ takenAt }) => takenAt - epochMs)
-  return { scheduler, meter, bus, wall, snapshots, values, poller, takenAtMs }
-}
-
-function valuesOf(t: ExecutionContext, snapshot: MeterSnapshot | undefined): MeterValues {
-  const outcome = snapshot?.outcome
-  if (outcome?.ok !== true) throw t.fail(`no values: ${outcome?.error.message}`)
-  return outcome
-}
+import { nextDelayMs } from './poller.ts'
+import { findProfile } from './profiles.ts'
 
 test('a reading holds both registers from one request, their exact words, the power and the serial number', async (t) => {
   const { scheduler, bus, snapshots } = rig(t)
@@ -326,85 +254,6 @@ test('four weeks of three meters with faults: no reading twice, none old, none m
   const read = snapshots.flatMap(({ outcome }) => (outcome.ok ? [outcome.energy.import!] : []))
   t.is(read.length, asked - failed)
   t.is(new Set(read).size, read.length)
-})
-
-/** A device with model 1 and model 203, placed where the test says. */
-function sunspecDevice(serial: string) {
-  const data = new Array<number>(105).fill(0)
-  const set = (offset: number, ...words: number[]) => data.splice(offset - 2, words.length, ...words)
-  set(46, 0, 5000)
-  set(38, 0, 7000)
-  set(54, 0xffff) // sunssf -1
-  set(18, 0xff38) // -200
-  set(22, 1)
-  const common = encodeCommonModel({ manufacturer: 'Any', model: 'M', version: '1', serial })
-  const device = { base: 40_000, data, set, words: encodeSunSpecMap([common, { id: 203, data }]) }
-  const image = (_request: ReadRequest, address: number) => device.words[address - device.base]
-  return { device, image }
-}
-
-test('SunSpec: the model is found once per connection and again after an error', async (t) => {
-  const { device, image } = sunspecDevice('SN-1')
-  const { scheduler, bus, snapshots } = rig(t, { image, profile: sunspec })
-  const searches = () => bus.requests.filter(({ address }) => [0, 40_000, 50_000].includes(address)).length
-  await scheduler.advance(0)
-  const values = valuesOf(t, snapshots[0])
-  t.deepEqual(values.energy, { import: 500n, export: 700n })
-  t.is(values.snapshot.import?.rolloverWh, 429_496_729n)
-  t.is(values.powerW, -2000)
-  t.is(values.serial, 'SN-1')
-  t.is(searches(), 1)
-  await scheduler.advance(120_000)
-  t.is(searches(), 1)
-  bus.fault = () => timeout()
-  await scheduler.advance(60_000)
-  bus.fault = () => undefined
-  device.base = 50_000
-  await scheduler.advance(60_000)
-  t.deepEqual(valuesOf(t, snapshots.at(-1)).energy, { import: 500n, export: 700n })
-  t.is(valuesOf(t, snapshots.at(-1)).serial, 'SN-1')
-})
-
-test('SunSpec: a register that is not implemented is absent, the other one is read', async (t) => {
-  const { device, image } = sunspecDevice('SN-1')
-  const position = device.words.length - 2 - 105 - 2 + 38
-  device.words.splice(position, 2, 0, 0)
-  const quantities = sunspec.quantities.map((one) =>
-    one.type === 'acc32' ? { ...one, notImplemented: ['0x00000000'] } : one,
-  )
-  const { scheduler, snapshots } = rig(t, { image, profile: { ...sunspec, quantities } })
-  await scheduler.advance(0)
-  t.deepEqual(valuesOf(t, snapshots[0]).energy, { import: 500n })
-})
-
-test('SunSpec: a shorter model is refused, for behind it stand foreign registers', async (t) => {
-  const words = encodeSunSpecMap([{ id: 203, data: new Array<number>(50).fill(1) }])
-  const { scheduler, snapshots } = rig(t, { image: (_request, address) => words[address - 40_000], profile: sunspec })
-  await scheduler.advance(0)
-  t.like(snapshots[0]?.outcome, { ok: false, error: { code: 'reading/not-implemented' } })
-})
-
-test('SunSpec: of several meters behind one unit id each is read by its number, with the serial number of its own', async (t) => {
-  const part = (serial: string, importWh: number) => {
-    const data = new Array<number>(105).fill(0)
-    data[45] = importWh // the low word of TotWhImp, offset 46
-    return [encodeCommonModel({ manufacturer: 'Any', model: 'M', version: '1', serial }), { id: 203, data }]
-  }
-  const words = encodeSunSpecMap([...part('SN-1', 500), ...part('SN-2', 900)])
-  const { scheduler, snapshots } = rig(t, {
-    image: (_request, address) => words[address - 40_000],
-    profile: sunspec,
-    meters: [{}, { unitId: 1, sunspecInstance: 2 }, { unitId: 1, sunspecInstance: 3 }],
-  })
-  await scheduler.advance(1000)
-  const read = snapshots.map(({ meterId, outcome }) =>
-    outcome.ok ? [meterId, outcome.energy.import, outcome.serial] : [meterId, outcome.error.code],
-  )
-  t.deepEqual(read, [
-    ['m0', 500n, 'SN-1'],
-    ['m1', 900n, 'SN-2'],
-    ['m2', 'reading/not-implemented'],
-  ])
 })
 
 test('a meter with two powers that have no sign tells none of them as its power', async (t) => {

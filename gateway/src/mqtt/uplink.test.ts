@@ -26,6 +26,8 @@ interface Line {
 interface LineOptions extends Partial<RigOptions> {
   readonly window?: number
   readonly ledgerKey?: string
+  /** What the uplink knows of at its start, where that is not everything. */
+  readonly points?: readonly PointId[]
   readonly timing?: UplinkTiming
 }
 
@@ -45,7 +47,7 @@ async function openLine(t: ExecutionContext, options: LineOptions = {}): Promise
         ...(options.ledgerKey === undefined ? {} : { ledgerKey: options.ledgerKey }),
       },
       gatewayId: rig.setups[0]!.point.split('/')[0] as never,
-      points: rig.points,
+      points: options.points ?? rig.points,
       store: rig.session.store,
       outbox: rig.outbox,
       epochs: rig.session.epochs,
@@ -357,4 +359,21 @@ test.serial('a disk that is full while receipts come costs nothing but time', as
   db.exec('DROP TRIGGER temp.full')
   await until(t, 'receipts', () => line.waiting() === 0)
   hasAll(t, line)
+})
+
+test.serial('a metering point that is met while connected goes the same way, certificate first', async (t) => {
+  const charger = 'gw-1/CP1.1' as PointId
+  const line = await openLine(t, { meters: ['roof', 'CP1.1'], points: [roof] })
+  line.sign(1_000)
+  line.startUplink()
+  await until(t, 'a receipt', () => line.settlements.length > 0)
+  line.uplink.add(charger)
+  line.uplink.add(charger)
+  line.sign(2_000, 'CP1.1')
+  line.uplink.wake()
+  await until(t, 'its receipt', () => line.rig.outbox.waiting(charger) === 0)
+  t.deepEqual(
+    line.ledger.log.filter((entry) => entry.includes('CP1.1')),
+    ['certificate CP1.1', 'text CP1.1 1'],
+  )
 })

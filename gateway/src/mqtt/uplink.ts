@@ -75,7 +75,8 @@ const pointRefusals: readonly ErrorCode[] = [
 export class Uplink {
   readonly #parts: UplinkParts
   readonly #timing: UplinkTiming
-  readonly #lanes: ReadonlyMap<PointId, Lane>
+  readonly #points: PointId[]
+  readonly #lanes = new Map<PointId, Lane>()
   readonly #intake: ReceiptIntake
   readonly #endedSessions = new Set<string>()
   readonly #receipts: Receipt[] = []
@@ -87,10 +88,21 @@ export class Uplink {
   constructor(parts: UplinkParts) {
     this.#parts = parts
     this.#timing = parts.timing ?? defaultUplinkTiming
-    const lanes = parts.points.map((point) => new Lane(point, this.#timing, parts.config.window))
-    this.#lanes = new Map(lanes.map((lane) => [lane.point, lane]))
-    const { store, gatewayId, points, config } = parts
-    this.#intake = new ReceiptIntake({ store, gatewayId, points, ledgerKey: config.ledgerKey })
+    this.#points = [...parts.points]
+    for (const point of this.#points) this.#openLane(point)
+    const { store, gatewayId, config } = parts
+    this.#intake = new ReceiptIntake({ store, gatewayId, points: this.#points, ledgerKey: config.ledgerKey })
+  }
+
+  /** A metering point that was not there at the start: its records go the same way. */
+  add(point: PointId): void {
+    if (this.#lanes.has(point)) return
+    this.#points.push(point)
+    this.#openLane(point)
+  }
+
+  #openLane(point: PointId): void {
+    this.#lanes.set(point, new Lane(point, this.#timing, this.#parts.config.window))
   }
 
   start(): void {
@@ -145,8 +157,9 @@ export class Uplink {
   }
 
   #sendHello(): void {
-    const { gatewayId, points } = this.#parts
-    this.#pipe?.publish(formatTopic({ kind: 'hello', gatewayId }), formatHello({ gatewayVersion, points }))
+    const { gatewayId } = this.#parts
+    const hello = formatHello({ gatewayVersion, points: this.#points })
+    this.#pipe?.publish(formatTopic({ kind: 'hello', gatewayId }), hello)
   }
 
   #receive(topic: string, payload: Uint8Array): void {
@@ -226,12 +239,12 @@ export class Uplink {
   }
 
   #sendNext(): number {
-    const { outbox, store, config, points, events } = this.#parts
+    const { outbox, store, config, events } = this.#parts
     const limit = Math.min(batch, config.window - outbox.inFlight())
     if (limit <= 0) return 0
     const nowMs = performance.now()
     const room = (point: PointId) => this.#lanes.get(point)?.pacing.room(nowMs, outbox.inFlight(point)) ?? 0
-    const records = outbox.take(limit, points, room)
+    const records = outbox.take(limit, this.#points, room)
     for (const record of records) {
       const lane = this.#lanes.get(record.point)
       const departures = lane?.depart(record, nowMs, () => findPoint(store, record.point)?.certificate) ?? []

@@ -24,7 +24,7 @@ function authorize(payload: OcppPayload, { version, stationId, authorizer }: Ans
   }
   const { idToken, type } = fieldsOf(payload['idToken']) ?? {}
   const verdict = authorizer.authorize({ stationId, idToken: String(idToken), type: String(type) })
-  return { idTokenInfo: toIdTokenInfo(verdict, type) }
+  return { idTokenInfo: toIdTokenInfo(verdict) }
 }
 
 // In the order of what they need; those that only take note first.

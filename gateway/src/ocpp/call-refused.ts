@@ -1,5 +1,12 @@
 /** The words of OCPP-J for a CALLERROR that we send. */
-export type RefusalCode = 'NotImplemented' | 'NotSupported' | 'InternalError' | 'FormationViolation' | 'FormatViolation'
+export type RefusalCode =
+  | 'NotImplemented'
+  | 'NotSupported'
+  | 'InternalError'
+  | 'GenericError'
+  | 'SecurityError'
+  | 'FormationViolation'
+  | 'FormatViolation'
 
 /** A request that is answered with a CALLERROR. */
 export class CallRefused extends Error {

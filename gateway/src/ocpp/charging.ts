@@ -1,53 +1,103 @@
 import type { Clock } from '@wattline/protocol'
+
+import { openDrivers } from '../drivers/drivers.ts'
+import type { DriversConfig } from '../drivers/drivers-config.ts'
+
+import { foreignVerifier } from '../identity/foreign-verifier.ts'
+
 import { errorFields, type Log } from '../log.ts'
+import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
+import type { SiteView } from '../smart-charging/controller.ts'
+import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
 import { type ControlServer, startControl } from './control-server.ts'
 import { Csms } from './csms.ts'
 import type { OcppConfig } from './ocpp-config.ts'
 import type { Authorizer } from './transaction-sink.ts'
+import type { LocalRules } from './upstream/local-rules.ts'
+import { Upstream } from './upstream/upstream.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
+import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** How the house's current is shared; undefined where it is not. */
+  site(): SiteView | undefined
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
   prune(beforeMs: number): void
+  /** How the stations stand upstream, by identity here; empty where there is no upstream. */
+  upstream(): ReadonlyMap<string, UpstreamView>
   stop(): Promise<void>
 }
 
 /** What it works with. */
 export interface ChargingParts {
+  /** Shares the current of the house, where that is wanted. */
+  readonly openSite?: ((call: Csms['call']) => SmartCharging) | undefined
   readonly config: OcppConfig
   readonly dataDir: string
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  readonly drivers: DriversConfig | undefined
+  /** Whether the ledger can be reached, as far as is known. */
+  readonly isOnline: () => boolean
+  /** Signs what the sessions here measure. */
+  readonly signer: SessionSigner
 }
-
-// Nobody is listed as a driver, so nobody is known: a card is refused until there is a list to find it in.
-const nobody: Authorizer = { authorize: () => ({ status: 'Invalid' }) }
-
-// No charging point has a key yet: sessions are kept, and their registers not signed.
-const noSigner: SessionSigner = { sign: () => {} }
 
 const mostOtherFrames = 20_000
 const pruneChunk = 2_000
 
 /** Opens the ports for stations, and the socket for commands. */
-export async function startCharging({ config, dataDir, store, clock, log }: ChargingParts): Promise<Charging> {
-  const sink = new SessionSink({ store, clock, authorizer: nobody, signer: noSigner })
-  const csms = new Csms({ config, store, clock, log, sink, authorizer: nobody })
-  await csms.start()
-  const control = await startControl(dataDir, csms).catch((error: unknown): ControlServer | undefined => {
-    // Stations are served all the same; the command says that it reaches nobody.
-    log.warn('ocpp.control.unavailable', errorFields(error))
-    return undefined
+export async function startCharging(parts: ChargingParts): Promise<Charging> {
+  const { config, dataDir, store, clock, log, openSite, signer } = parts
+  const drivers = openDrivers({
+    ...parts,
+    config: parts.drivers,
+    link: {
+      stations: () => csms.stations(),
+      call: (stationId, action, payload) => csms.call(stationId, action, payload),
+    },
   })
+  const { authorizer, checkCall, stationIsBack: onBack } = drivers
+  const sink = new SessionSink({ store, clock, authorizer, signer })
+  const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
+  const taking = takingSignedValues(sink, values)
+  const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
+  const site = openSite?.((...request) => csms.call(...request))
+  const csms: Csms = new Csms({
+    config,
+    store,
+    clock,
+    log,
+    sink: upstream?.sinkOver(taking) ?? taking,
+    authorizer,
+    checkCall,
+    onBack,
+    observers: [site, upstream].filter((observer) => observer !== undefined),
+    upstream: () => upstream?.views() ?? new Map(),
+  })
+  await csms.start()
+  upstream?.start()
+  site?.start()
+  const control = await startControl(dataDir, csms, (command) => drivers.run(command)).catch(
+    (error: unknown): ControlServer | undefined => {
+      // Stations are served all the same; the command says that it reaches nobody.
+      log.warn('ocpp.control.unavailable', errorFields(error))
+      return undefined
+    },
+  )
   const journal = new OcppJournal(store)
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
+      drivers.prune(beforeMs)
+      upstream?.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
       } catch (error) {
@@ -55,9 +105,38 @@ export async function startCharging({ config, dataDir, store, clock, log }: Char
         log.warn('ocpp.sessions.tidy.failed', errorFields(error))
       }
     },
+    upstream: () => upstream?.views() ?? new Map(),
+    site: () => site?.view(),
     stop: async () => {
+      drivers.stop()
+      site?.stop()
       await control?.close()
       await csms.stop()
+      await upstream?.stop()
     },
   }
+}
+
+function openUpstream(
+  { config: { upstream, ...config }, store, clock, log }: ChargingParts,
+  authorizer: Authorizer,
+  callStation: Csms['call'],
+): Upstream | undefined {
+  if (upstream === undefined) return undefined
+  // Nobody else has a say yet in what upstream may do.
+  const rules: LocalRules = { objectionTo: () => undefined, mostAmps: () => upstream.maxProfileAmps }
+  return new Upstream({
+    config: upstream,
+    localStations: config.stations.map(({ id }) => id),
+    heartbeatSeconds: config.heartbeatSeconds,
+    store,
+    clock,
+    scheduler: systemScheduler,
+    log,
+    dial: makeWebSocketDial(systemScheduler),
+    authorizer,
+    rules,
+    random: Math.random,
+    callStation,
+  })
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { errorCodes } from '@wattline/protocol'
 import * as v from 'valibot'
+import { driverCommandShapes } from '../drivers/driver-commands.ts'
 
 /** Where a running gateway takes commands: only for whoever may enter its data folder. */
 export function controlPath(dataDir: string): string {
@@ -10,6 +11,7 @@ export function controlPath(dataDir: string): string {
 /** One command, as a line of JSON. */
 export const controlRequestShape = v.variant('command', [
   v.strictObject({ command: v.literal('stations') }),
+  ...driverCommandShapes,
   v.strictObject({ command: v.literal('call'), station: v.string(), action: v.string(), payload: v.unknown() }),
 ])
 

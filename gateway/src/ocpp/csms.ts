@@ -9,12 +9,15 @@ import { Admission, type StationTerms } from './admission.ts'
 import { certificateNameOf, type Front, openFront, refuseUpgrade, type UpgradeRequest } from './front.ts'
 import { Intake, type StationCall } from './intake.ts'
 import type { OcppConfig } from './ocpp-config.ts'
+import { checkOutgoing } from './outgoing.ts'
 import { StationBoard, type StationView } from './station-board.ts'
 import { closeCodes, type StationAnswer, StationConnection } from './station-connection.ts'
+import type { StationObserver } from './station-observer.ts'
 import { StationSocket } from './station-socket.ts'
 import { nameStation } from './station-url.ts'
 import { type ChosenProtocol, chooseProtocol } from './subprotocol.ts'
 import type { Authorizer, OcppPayload, TransactionSink } from './transaction-sink.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
 
 /** What the charging stations' server works with. */
 export interface CsmsParts {
@@ -24,6 +27,14 @@ export interface CsmsParts {
   readonly log: Log
   readonly sink: TransactionSink
   readonly authorizer: Authorizer
+  /** Who else wants to know what stations do. */
+  readonly observers?: readonly StationObserver[]
+  /** How the stations stand upstream, by identity here. */
+  readonly upstream?: () => ReadonlyMap<string, UpstreamView>
+  /** Looks at a request before it leaves; throws where a rule of this site forbids it. */
+  readonly checkCall?: (stationId: string, action: string, payload: OcppPayload) => void
+  /** A station has connected or booted. */
+  readonly onBack?: (stationId: string) => void
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -59,7 +70,7 @@ export class Csms {
       ...parts,
       heartbeatSeconds: config.heartbeatSeconds,
       onDoubt: (call, outcome, notes) => this.#tellDoubt(call, outcome, notes),
-      onMessage: (call, payload) => this.#heard(call, payload),
+      onMessage: (call, payload, answer) => this.#heard(call, payload, answer),
     })
     this.#rpc = new RPCServer({
       // Ours: the library ends a connection whose station answers no ping.
@@ -107,13 +118,16 @@ export class Csms {
 
   /** Every station seen since the start, also those that were turned away. */
   stations(): readonly StationView[] {
-    return this.#board.list()
+    return this.#board.list(this.#parts.upstream?.())
   }
 
   /** Sends a request to a station that is connected. */
   async call(stationId: string, action: string, payload: unknown): Promise<StationAnswer> {
     const connection = this.#connections.get(stationId)
-    if (connection !== undefined) return await connection.call(action, payload)
+    if (connection !== undefined) {
+      this.#parts.checkCall?.(stationId, action, checkOutgoing(connection.version, action, payload))
+      return await connection.call(action, payload)
+    }
     const isKnown = this.#board.list().some(({ id }) => id === stationId)
     throw isKnown
       ? new WattError('station/offline', `${stationId} is not connected`, { retryable: true })
@@ -184,7 +198,9 @@ export class Csms {
     this.#connections.get(stationId)?.close(closeCodes.replaced, 'replaced by a newer connection')
     this.#connections.set(stationId, connection)
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
+    for (const observer of this.#parts.observers ?? []) observer.connected(stationId, protocol.version)
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
+    this.#parts.onBack?.(stationId)
   }
 
   #gone(connection: StationConnection, code: unknown): void {
@@ -194,10 +210,13 @@ export class Csms {
     if (!isLatest) return
     this.#connections.delete(stationId)
     this.#board.disconnected(stationId)
+    for (const observer of this.#parts.observers ?? []) observer.disconnected(stationId)
   }
 
-  #heard(call: StationCall, payload: OcppPayload): void {
+  #heard(call: StationCall, payload: OcppPayload, answer: OcppPayload | undefined): void {
+    for (const observer of this.#parts.observers ?? []) observer.heard(call, payload, answer)
     this.#board.heard(call, payload, this.#parts.clock.now())
+    if (call.action === 'BootNotification') this.#parts.onBack?.(call.stationId)
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
       this.#parts.log.warn('ocpp.station.security', { station: call.stationId, type, timestamp })

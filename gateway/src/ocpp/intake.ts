@@ -38,7 +38,7 @@ export interface IntakeParts {
   /** Something was mended, put aside or refused. */
   onDoubt(call: StationCall, outcome: 'mended' | 'quarantined', notes: readonly string[]): void
   /** A message that its schema accepts, before it is answered: the latest status of stations is made of these. */
-  onMessage(call: StationCall, payload: OcppPayload): void
+  onMessage(call: StationCall, payload: OcppPayload, answer?: OcppPayload): void
 }
 
 /** From a station's request to its answer: read, mend or put aside, store, answer. */
@@ -118,7 +118,7 @@ export class Intake {
       const { payload, mended } = request
       return this.#giveToSink(call, action, { stationId, version, payload, mended, ...stored })
     })
-    if (request.ok) this.#parts.onMessage(call, request.payload)
+    if (request.ok) this.#parts.onMessage(call, request.payload, answer)
     return answer
   }
 

@@ -1,5 +1,6 @@
-import { integerBetween } from '@wattline/protocol'
+import { idPattern, integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
+import { upstreamShape, withAbsoluteUpstreamFiles } from './upstream/upstream-config.ts'
 
 /** Every default of the part for charging stations. */
 export const ocppDefaults = {
@@ -13,10 +14,12 @@ export const ocppDefaults = {
   maxMessageBytes: 1_048_576,
   messagesPerSecond: 50,
   tlsPort: 9221,
+  /** 43 kW and the margin of a fuse, as for meters: the largest feed of an AC charger. */
+  maxPowerW: 54_338,
 } as const
 
 const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
-const stationId = v.pipe(
+export const stationId = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9*\-_=:+|@.~!]{1,48}$/, 'expected 1 to 48 letters, digits and * - _ = : + | @ . ~ !'),
 )
@@ -34,8 +37,34 @@ const timeZone = v.pipe(
   }, 'expected an IANA time zone, such as Europe/Berlin'),
 )
 
+const meterId = v.pipe(v.string(), v.regex(idPattern, "expected 1 to 40 letters, digits, '.', '_' or '-'"))
+
+/** What is said of a charging point, or of all of a station. */
+const chargingPoint = {
+  /** Whose account pays where no driver's is known. */
+  owner: v.exactOptional(
+    v.pipe(v.string(), v.regex(/^[\x20-\x7e]{1,64}$/, 'expected 1 to 64 printable ASCII characters')),
+  ),
+  /** The meter of this gateway that also sees this energy. */
+  behind: v.exactOptional(meterId),
+  /** The most that can flow here, in watts. */
+  maxPowerW: v.exactOptional(integerBetween(1, 1_000_000_000)),
+  /** A meter of this gateway that measures nothing but this: sessions are compared with it. */
+  feederMeter: v.exactOptional(meterId),
+  /** The public key of the station's own meter, SPKI in hex or base64, for the values that it signs. */
+  meterKey: v.exactOptional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/=]{40,2500}$/, 'expected SPKI in hex or base64'))),
+}
+
 const station = v.strictObject({
   id: stationId,
+  ...chargingPoint,
+  /** Its connectors (OCPP 2.x: EVSEs), where they differ from the station, or are to have their keys at the start. */
+  connectors: v.exactOptional(
+    v.pipe(
+      v.array(v.strictObject({ id: integerBetween(0, 9_999), ...chargingPoint })),
+      v.check((list) => new Set(list.map(({ id }) => id)).size === list.length, 'expected each connector once'),
+    ),
+  ),
   /** Where it differs from that of all. */
   securityProfile: v.exactOptional(securityProfile),
   /** The password of Basic authentication, alone in a file. */
@@ -76,6 +105,8 @@ export const ocppShape = v.pipe(
     maxConnections: v.optional(integerBetween(1, 10_000), ocppDefaults.maxConnections),
     maxMessageBytes: v.optional(integerBetween(16_384, 16_777_216), ocppDefaults.maxMessageBytes),
     messagesPerSecond: v.optional(integerBetween(1, 10_000), ocppDefaults.messagesPerSecond),
+    /** The CSMS of an operator, to which the stations appear as they are. */
+    upstream: v.exactOptional(upstreamShape),
   }),
   v.check(
     ({ stations }) => new Set(stations.map(({ id }) => id)).size === stations.length,
@@ -103,12 +134,13 @@ export type StationConfig = OcppConfig['stations'][number]
 
 /** The same with absolute paths. */
 export function withAbsoluteOcppFiles(config: OcppConfig, absolute: (path: string) => string): OcppConfig {
-  const { tls, stations } = config
+  const { tls, stations, upstream } = config
   return {
     ...config,
     stations: stations.map(({ passwordFile, ...rest }) =>
       passwordFile === undefined ? rest : { ...rest, passwordFile: absolute(passwordFile) },
     ),
+    ...(upstream === undefined ? {} : { upstream: withAbsoluteUpstreamFiles(upstream, absolute) }),
     ...(tls === undefined
       ? {}
       : {

@@ -2,6 +2,7 @@ import type { OcppVersion, Timestamp } from '@wattline/protocol'
 import type { StationCall } from './intake.ts'
 import { fieldsOf } from './json-place.ts'
 import type { OcppPayload } from './transaction-sink.ts'
+import type { UpstreamView } from './upstream/upstream-view.ts'
 
 /** What is known of a station, for a person to look at. */
 export interface StationView {
@@ -18,6 +19,8 @@ export interface StationView {
   readonly connectors: Readonly<Record<string, string>>
   /** Why it was turned away last, and how often since it was let in. */
   readonly refused?: { readonly reason: string; readonly at: Timestamp; readonly times: number }
+  /** How it stands upstream, where there is an operator's CSMS. */
+  readonly upstream?: UpstreamView
 }
 
 type Changing<T> = { -readonly [K in keyof T]: T[K] }
@@ -29,8 +32,16 @@ const mostStations = 1_000
 export class StationBoard {
   readonly #views = new Map<string, Changing<StationView>>()
 
-  list(): readonly StationView[] {
-    return [...this.#views.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  /** Those too of which upstream has not heard everything, though they have not come since the start. */
+  list(upstream: ReadonlyMap<string, UpstreamView> = new Map()): readonly StationView[] {
+    const absent = [...upstream.keys()].filter((id) => !this.#views.has(id))
+    const all = [...this.#views.values(), ...absent.map((id) => ({ id, connected: false, connectors: {} }))]
+    return all
+      .map((view) => {
+        const above = upstream.get(view.id)
+        return above === undefined ? view : { ...view, upstream: above }
+      })
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   connected(id: string, how: { version: OcppVersion; address: string; at: Timestamp }): void {

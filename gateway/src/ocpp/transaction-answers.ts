@@ -1,5 +1,4 @@
 import type { OcppVersion, TransactionAction } from '@wattline/protocol'
-import { fieldsOf } from './json-place.ts'
 import type { IdTokenVerdict, OcppPayload, TransactionMessage, TransactionSink } from './transaction-sink.ts'
 
 /** Hands a message to the sink, and puts what it says into OCPP's words. */
@@ -19,8 +18,7 @@ export function answerTransaction(
     }
     case 'TransactionEvent': {
       const { verdict } = sink.event(message)
-      const presented = fieldsOf(message.payload['idToken'])
-      return verdict === undefined ? {} : { idTokenInfo: toIdTokenInfo(verdict, presented?.['type']) }
+      return verdict === undefined ? {} : { idTokenInfo: toIdTokenInfo(verdict) }
     }
     case 'MeterValues':
       sink.meterValues(message)
@@ -46,13 +44,11 @@ export function toIdTagInfo({ status, expiryDate, groupIdToken }: IdTokenVerdict
   }
 }
 
-/** OCPP 2.x IdTokenInfoType. A group's token has the type of the one that was presented. */
-export function toIdTokenInfo({ status, expiryDate, groupIdToken }: IdTokenVerdict, type: unknown): OcppPayload {
+/** OCPP 2.x IdTokenInfoType. Groups are named here, hence `Central`: stations compare type and text. */
+export function toIdTokenInfo({ status, expiryDate, groupIdToken }: IdTokenVerdict): OcppPayload {
   return {
     status,
     ...(expiryDate === undefined ? {} : { cacheExpiryDateTime: expiryDate }),
-    ...(groupIdToken === undefined
-      ? {}
-      : { groupIdToken: { idToken: groupIdToken, type: typeof type === 'string' ? type : 'Central' } }),
+    ...(groupIdToken === undefined ? {} : { groupIdToken: { idToken: groupIdToken, type: 'Central' } }),
   }
 }

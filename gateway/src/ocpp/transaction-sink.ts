@@ -35,6 +35,8 @@ export interface StartAnswer {
 }
 
 export interface EventAnswer {
+  /** OCPP 1.6: the transaction that it belongs to, where the station names another one or none. */
+  readonly transactionId?: number
   /** Only where the message asked for it by carrying an idToken. */
   readonly verdict?: IdTokenVerdict
 }
@@ -73,6 +75,8 @@ export interface PresentedToken {
   readonly connectorId?: number
   /** The reservation that the station says it fulfils. */
   readonly reservationId?: number
+  /** With `connectorId`: names the start, the same for one that is sent again. What opens once, opens it once. */
+  readonly attempt?: string
 }
 
 /** A verdict, and for us alone whose account pays. */

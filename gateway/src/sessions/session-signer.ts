@@ -17,13 +17,19 @@ export interface SessionReading {
   /** When the station says that it was, put right by what is known of its clock. */
   readonly takenAt: Timestamp
   readonly clockStatus: ClockStatus
-  /** Absent where the value is a doubt: then a state says why, and nothing is booked of it. */
+  /**
+   * Present where the value is a doubt: nothing is booked of it. The name of a doubtful state (SPEC-20), such as
+   * `implausible-jump`, is signed with the register; any other reason in words as `read-error`, without it.
+   */
   readonly doubt?: string
-  /** Whose account pays; absent where nobody's is known. */
+  /** Whose account pays: it stands in the signed text. Absent where nobody's is known. */
   readonly driver?: string
 }
 
-/** Signs what sessions have measured. Called inside the transaction that stores what it follows from. */
+/**
+ * Signs what sessions have measured. Called inside the transaction that stores what it follows from, in the order in
+ * which things happened at the place. Begin and end of a session are signed once each; said again, nothing happens.
+ */
 export interface SessionSigner {
   sign(reading: SessionReading): void
 }

@@ -14,6 +14,11 @@ export interface Store {
   sql(text: string): Database.Statement
   /** Runs work in one transaction that is on the disk, fsync and all, when this returns; all of it or nothing. */
   write<T>(work: () => T): T
+  /**
+   * Has this done once everything that is being written now is on the disk; never, where it is undone. Only while
+   * `write` runs.
+   */
+  onCommit(done: () => void): void
   /** Runs work that only reads, on one state of the database. */
   read<T>(work: () => T): T
   close(): void
@@ -78,12 +83,32 @@ function open(path: string, readonly: boolean): Store {
     statements.set(text, statement)
     return statement
   }
+  let due: (() => void)[] = []
+  const write = <T>(work: () => T): T => {
+    const before = due.length
+    let result: T
+    try {
+      // IMMEDIATE: the write lock is taken first, so that nothing read in between can be out of date.
+      result = translated(() => db.transaction(work).immediate())
+    } catch (error) {
+      due = due.slice(0, before) // inside another one this was a savepoint: what came before it stands
+      throw error
+    }
+    if (db.inTransaction) return result
+    const committed = due
+    due = []
+    for (const done of committed) done()
+    return result
+  }
   return {
     path,
     db,
     sql,
-    // IMMEDIATE: the write lock is taken first, so that nothing read in between can be out of date.
-    write: (work) => translated(() => db.transaction(work).immediate()),
+    write,
+    onCommit: (done) => {
+      if (!db.inTransaction) throw new Error('onCommit: nothing is being written')
+      due.push(done)
+    },
     read: (work) => translated(() => db.transaction(work).deferred()),
     close: () => db.close(),
   }

@@ -130,4 +130,177 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX charging_waiting_by_transaction ON charging_waiting (station, transaction_id, frame);
   `,
+  `
+  -- What stations told and an operator's CSMS upstream must learn, in the order in which it came.
+  CREATE TABLE upstream_messages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    station TEXT NOT NULL,
+    version TEXT NOT NULL,
+    action TEXT NOT NULL,
+    -- The journal's row that holds the payload. NULL where it stands here: it was mended, or the journal has it not.
+    frame INTEGER,
+    payload TEXT,
+    content_hash TEXT NOT NULL,
+    -- Of OCPP-J, and the same however often it is sent.
+    message_id TEXT NOT NULL,
+    arrived_at INTEGER NOT NULL,
+    -- OCPP 1.6: the transaction as the station knows it.
+    transaction_id INTEGER,
+    -- 1 where nobody upstream could be told at once.
+    late INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'aside')),
+    -- Why it was put aside.
+    reason TEXT NOT NULL DEFAULT ''
+  ) STRICT;
+  CREATE INDEX upstream_messages_by_station ON upstream_messages (station, number);
+  CREATE INDEX upstream_messages_waiting ON upstream_messages (station, number) WHERE state = 'waiting';
+  CREATE INDEX upstream_messages_aside ON upstream_messages (station) WHERE state = 'aside';
+  CREATE INDEX upstream_messages_notices ON upstream_messages (station)
+    WHERE state = 'waiting' AND action IN ('NotifyEvent', 'ReservationStatusUpdate', 'SecurityEventNotification');
+  -- Not for MeterValues, as in the journal.
+  CREATE UNIQUE INDEX upstream_messages_by_content ON upstream_messages (station, content_hash)
+    WHERE action <> 'MeterValues';
+
+  -- OCPP 1.6: which of upstream's transactions is which of ours.
+  CREATE TABLE upstream_transactions (
+    station TEXT NOT NULL,
+    ours INTEGER NOT NULL,
+    -- NULL until upstream has answered the start.
+    theirs INTEGER,
+    started_at INTEGER NOT NULL,
+    -- 1 once its stop stands in the queue.
+    ended INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (station, ours)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX upstream_transactions_by_theirs ON upstream_transactions (station, theirs);
+
+  -- Of what only the latest counts: how a station presented itself, the status of each connector and the like.
+  CREATE TABLE upstream_latest (
+    -- A new one with each change, so that what was replaced while it was sent is told apart.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    station TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    version TEXT NOT NULL,
+    action TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    pending INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (station, subject)
+  ) STRICT;
+  `,
+  `
+  -- One row: the last list of drivers that was accepted, as it was signed.
+  CREATE TABLE driver_list (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    public_key TEXT NOT NULL,
+    serial INTEGER NOT NULL,
+    text TEXT NOT NULL
+  ) STRICT;
+
+  -- Leave to begin one session at one place: a reservation, which also keeps everybody else away, or a remote start.
+  CREATE TABLE permits (
+    -- The reservationId or remoteStartId of OCPP.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('reservation', 'start')),
+    station TEXT NOT NULL,
+    -- OCPP 1.6's connector, 2.x's EVSE; 0 for the whole station.
+    connector INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    -- What the station knows the holder and the holder's group by.
+    id_token TEXT NOT NULL,
+    group_token TEXT NOT NULL,
+    -- Whose account pays, and whose cards open it. NULL where only a code does.
+    driver TEXT,
+    driver_group TEXT,
+    -- Of one-time codes; NULL where none opens it.
+    secret TEXT,
+    validity_seconds INTEGER NOT NULL,
+    code_length INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'used', 'cancelled')),
+    -- SHA-256 of the start that used it and the token it came with: the same message again is no second start.
+    used_by TEXT NOT NULL DEFAULT '',
+    -- 1 while the station may hold it.
+    at_station INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX permits_open ON permits (station) WHERE state = 'open';
+  CREATE INDEX permits_at_station ON permits (station) WHERE at_station = 1;
+  CREATE INDEX permits_used ON permits (used_by) WHERE state = 'used';
+
+  -- Codes that were taken. None is taken twice.
+  CREATE TABLE spent_codes (
+    permit INTEGER NOT NULL REFERENCES permits (number),
+    slot INTEGER NOT NULL,
+    -- 'station': typed there, and the session may still have to begin with it; 'remote': the start was sent.
+    way TEXT NOT NULL CHECK (way IN ('station', 'remote')),
+    PRIMARY KEY (permit, slot)
+  ) STRICT;
+
+  -- The local list that each station was given: its version there, and SHA-256 of the whole.
+  CREATE TABLE station_lists (
+    station TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
+  -- Which records a charging session was signed as. Each mark is signed once, whatever is said again.
+  CREATE TABLE session_records (
+    session INTEGER NOT NULL,
+    mark TEXT NOT NULL CHECK (mark IN ('begin', 'end')),
+    point INTEGER NOT NULL REFERENCES points (number),
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    taken_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    -- Absent where the register is in doubt.
+    register_wh INTEGER,
+    PRIMARY KEY (session, mark)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX session_records_by_place ON session_records (point, epoch, sequence);
+
+  -- What stations' own meters signed, as it came, beside what is signed here.
+  CREATE TABLE signed_values (
+    number INTEGER PRIMARY KEY,
+    -- The message that brought it first.
+    frame INTEGER NOT NULL,
+    station TEXT NOT NULL,
+    -- Absent, and empty, where the message does not tell.
+    connector INTEGER,
+    transaction_id TEXT NOT NULL,
+    context TEXT NOT NULL,
+    sampled_at TEXT NOT NULL,
+    encoding TEXT NOT NULL,
+    text TEXT NOT NULL,
+    -- SHA-256 of the text: the same value comes again with each repeated message.
+    digest TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    -- SPKI in upper-case hex: what it was checked against.
+    public_key TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('valid', 'false', 'unproven', 'repeated')),
+    reason TEXT NOT NULL,
+    UNIQUE (station, digest, transaction_id)
+  ) STRICT;
+  -- The keys that stations' meters were met with first, where the configuration names none.
+  CREATE TABLE station_meter_keys (
+    station TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    frame INTEGER NOT NULL,
+    PRIMARY KEY (station, meter)
+  ) STRICT, WITHOUT ROWID;
+
+  -- A session against the meter of its feeder.
+  CREATE TABLE session_checks (
+    session INTEGER PRIMARY KEY,
+    point INTEGER NOT NULL REFERENCES points (number),
+    meter TEXT NOT NULL,
+    -- What the session says, and between what the meter puts it; absent where that cannot be told.
+    session_wh INTEGER,
+    low_wh INTEGER,
+    high_wh INTEGER,
+    verdict TEXT NOT NULL CHECK (verdict IN ('agrees', 'differs', 'unknown')),
+    reason TEXT NOT NULL,
+    checked_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ]

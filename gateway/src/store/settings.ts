@@ -13,3 +13,13 @@ export function loadLedgerKey(store: Pick<Store, 'sql'>): PublicKey | undefined 
 export function keepLedgerKey(store: Store, key: PublicKey): void {
   store.sql('INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING').run(ledgerKey, formatPublicKey(key))
 }
+
+/** Keeps a setting; gives whether it was another one before. */
+export function swapSetting(store: Store, name: string, value: string): boolean {
+  const { changes } = store
+    .sql(
+      'INSERT INTO settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value',
+    )
+    .run(name, value)
+  return changes > 0
+}

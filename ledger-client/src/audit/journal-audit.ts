@@ -1,4 +1,4 @@
-import { type Role, roles, type Wh } from '@wattline/protocol'
+import { driverOf, parseOcmfText, type Role, roles, WattError, type Wh } from '@wattline/protocol'
 import { type Entry, genesisHash, hashEntry, type Posting, sumOf, toPostings } from '../ledger/journal.ts'
 import { accountOf } from '../ledger/ledger.ts'
 import { type Terms, toPointId } from '../registry.ts'
@@ -23,7 +23,7 @@ export class JournalAudit {
   readonly #db: Database
   readonly #faults: Faults
   readonly #postings: Statement<[number], Posting>
-  readonly #record: Statement<[string, number, number], unknown>
+  readonly #record: Statement<[string, number, number], { text: string }>
   readonly #balances = new Map<string, Wh>()
   readonly #owners = new Map<string, string>()
 
@@ -32,7 +32,7 @@ export class JournalAudit {
     this.#faults = faults
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
     this.#record = db.prepare(
-      `SELECT 1 FROM record JOIN point ON point.id = record.point
+      `SELECT text FROM record JOIN point ON point.id = record.point
        WHERE point.name = ? AND record.epoch = ? AND record.sequence = ?`,
     )
   }
@@ -84,7 +84,7 @@ export class JournalAudit {
     const sum = sumOf(entry.postings)
     if (sum !== 0n) this.#faults.add(place, 'journal/unbalanced', `its postings sum to ${sum}`)
     if (entry.kind === 'enrolment') this.#owners.set(entry.point ?? '', ownerIn(entry.note))
-    if (entry.kind === 'claim' || entry.kind === 'remainder') this.#checkBooking(entry, place)
+    if (['claim', 'remainder', 'session'].includes(entry.kind)) this.#checkBooking(entry, place)
     else if (entry.postings.length > 0) this.#faults.add(place, 'journal/broken', `'${entry.kind}' moves WATT`)
     for (const { account, amount } of entry.postings) {
       this.#balances.set(account, (this.#balances.get(account) ?? 0n) + amount)
@@ -98,11 +98,14 @@ export class JournalAudit {
       this.#faults.add(place, 'journal/broken', `claim '${entry.claim}' of '${entry.point}' names no record`)
       return
     }
-    if (this.#record.get(point, Number(epoch), Number(sequence)) === undefined) {
+    const record = this.#record.get(point, Number(epoch), Number(sequence))
+    if (record === undefined) {
       this.#faults.add(place, 'journal/broken', `claim '${entry.claim}': there is no such record`)
       return
     }
-    const owner = this.#owners.get(point) ?? ''
+    // Who pays for a session stands in the signed text; that it is one, the audit of the records shows.
+    const driver = entry.kind === 'session' ? driverIn(record.text) : undefined
+    const owner = driver ?? this.#owners.get(point) ?? ''
     const amountOf = (account: string) => entry.postings.find((posting) => posting.account === account)?.amount ?? 0n
     const mintWh = -amountOf(accountOf.minted(point))
     const burnWh = amountOf(accountOf.burned(point))
@@ -132,6 +135,15 @@ export class JournalAudit {
 
 function formatPostings(postings: readonly Posting[]): string {
   return postings.map(({ account, amount }) => `${account} ${amount}`).join(', ')
+}
+
+function driverIn(text: string): string | undefined {
+  try {
+    return driverOf(parseOcmfText(text).record.user)
+  } catch (error) {
+    if (error instanceof WattError) return undefined // a damaged text is a fault of its own
+    throw error
+  }
 }
 
 function ownerIn(note: string): string {

@@ -1,9 +1,10 @@
 import {
   type Base,
-  type Energy,
   type ErrorCode,
   formatPublicKey,
   makeClaim,
+  type OcmfRecord,
+  type OpenSession,
   type ParsedOcmf,
   type PublicKey,
   parseCertificate,
@@ -13,8 +14,8 @@ import {
   WattError,
 } from '@wattline/protocol'
 import type { Posting } from '../ledger/journal.ts'
-import { accountOf } from '../ledger/ledger.ts'
-import { countRecord } from '../mint.ts'
+import { accountOf, type Booking } from '../ledger/ledger.ts'
+import { type Count, chargeRecord, claimedWh, countRecord } from '../mint.ts'
 import type { Point, Registry, Terms } from '../registry.ts'
 import { formatPlace } from '../reports.ts'
 import type { Database, Statement } from '../store/database.ts'
@@ -52,6 +53,7 @@ interface Walk {
   mintedWh: bigint
   burnedWh: bigint
   carriedWh: bigint
+  session: OpenSession | undefined
   records: number
   unsettled: boolean
 }
@@ -71,7 +73,7 @@ export class RecordAudit {
   readonly #terms: ReadonlyMap<number, StatedTerms>
   readonly #below: BookedBelow
   readonly #rows: Statement<[number], Row>
-  readonly #entry: Statement<[string], { id: bigint }>
+  readonly #entry: Statement<[string], { id: bigint; kind: string }>
   readonly #postings: Statement<[bigint], Posting>
   readonly #named: Statement<[number, number, string, bigint], unknown>
   readonly #certificate: Statement<[string, string], { text: string }>
@@ -92,7 +94,7 @@ export class RecordAudit {
        LEFT JOIN point_key ON point_key.id = epoch.key
        WHERE record.point = ? ORDER BY record.epoch, sequence`,
     )
-    this.#entry = db.prepareWide('SELECT id FROM entry WHERE claim = ?')
+    this.#entry = db.prepareWide('SELECT id, kind FROM entry WHERE claim = ?')
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ?')
     this.#named = db.prepareWide('SELECT 1 FROM record WHERE point = ? AND tag = ? AND hash = ? AND id < ?')
     this.#certificate = db.prepare('SELECT text FROM certificate WHERE point = ? AND hash = ?')
@@ -114,6 +116,7 @@ export class RecordAudit {
       mintedWh: 0n,
       burnedWh: 0n,
       carriedWh: 0n,
+      session: undefined,
       records: 0,
       unsettled: false,
     }
@@ -210,17 +213,19 @@ export class RecordAudit {
       throw new FoundFault('storage/corrupt', `counts as ${count.outcome} up to ${walk.netWh} Wh, the row says ${got}`)
     }
     const claim = makeClaim(point.id, stated.terms.role, record, count.energy)
-    const expected = this.#expectedBooking(walk, row, { energy: count.energy, terms: stated.terms })
+    const expected = this.#expectedBooking(walk, row, { record, count, terms: stated.terms })
     this.#checkEntry(point, claim.id, expected)
     walk.mintedWh += expected.mintWh
     walk.burnedWh += expected.burnWh
     walk.bookedWh += expected.mintWh - expected.burnWh
-    if (row.booked_wh !== null && row.booked_wh !== walk.bookedWh) {
-      throw new FoundFault('storage/corrupt', `booked ${walk.bookedWh} Wh up to here, the row says ${row.booked_wh}`)
+    const claimed = claimedWh(walk)
+    if (row.booked_wh !== null && row.booked_wh !== claimed) {
+      throw new FoundFault('storage/corrupt', `booked ${claimed} Wh up to here, the row says ${row.booked_wh}`)
     }
   }
 
-  #expectedBooking(walk: Walk, row: Row, { energy, terms }: { energy: Energy; terms: Terms }): Booked {
+  #expectedBooking(walk: Walk, row: Row, { record, count, terms }: Judged): Booked {
+    if (row.booked_wh === null || row.settled !== null) walk.session = undefined
     if (row.booked_wh === null) {
       walk.unsettled = true
       return nothing
@@ -228,7 +233,13 @@ export class RecordAudit {
     if (walk.unsettled) throw new FoundFault('storage/corrupt', 'it is settled, one before it is not')
     const counts = row.outcome === 'counted' || row.outcome === 'base'
     if (row.settled === null) {
-      return terms.role === 'storage' ? nothing : { mintWh: energy.export, burnWh: energy.import }
+      if (terms.role === 'charger') {
+        const { open, burnWh, bill } = chargeRecord(walk.session, record, count)
+        walk.session = open
+        return { mintWh: 0n, burnWh, kind: bill === undefined ? 'claim' : 'session' }
+      }
+      const { energy } = count
+      return terms.role === 'storage' ? nothing : { mintWh: energy.export, burnWh: energy.import, kind: 'claim' }
     }
     if (row.settled === 0n) {
       const overtaken = this.#overtaken.get(walk.point.rowId, row.epoch, row.sequence, row.taken_at) !== undefined
@@ -240,26 +251,40 @@ export class RecordAudit {
     const childrenWh = this.#below.sum(walk.point, { at: row.taken_at, restarts, mark: row.settled })
     const { burnWh, carriedWh } = settleRemainder(walk.bookedWh, row.net_wh, childrenWh)
     walk.carriedWh = carriedWh
-    return { mintWh: 0n, burnWh }
+    return { mintWh: 0n, burnWh, kind: 'remainder' }
   }
 
-  #checkEntry(point: Point, claim: string, { mintWh, burnWh }: Booked): void {
+  #checkEntry(point: Point, claim: string, { mintWh, burnWh, kind }: Booked): void {
     const entry = this.#entry.get(claim)
     const postings = entry === undefined ? [] : this.#postings.all(entry.id)
     const amountOf = (account: string) => postings.find((posting) => posting.account === account)?.amount ?? 0n
     const [minted, burned] = [-amountOf(accountOf.minted(point.id)), amountOf(accountOf.burned(point.id))]
-    if (minted === mintWh && burned === burnWh && (entry !== undefined) === (mintWh > 0n || burnWh > 0n)) return
-    const where = entry === undefined ? 'no entry books it' : `entry ${entry.id} mints ${minted} and burns ${burned}`
-    throw new FoundFault('journal/broken', `claim ${claim}: ${mintWh} Wh to mint and ${burnWh} to burn, ${where}`)
+    const moves = mintWh > 0n || burnWh > 0n
+    const isRight = entry === undefined ? !moves : moves && entry.kind === kind
+    if (minted === mintWh && burned === burnWh && isRight) return
+    const found = entry && `entry ${entry.id} of kind '${entry.kind}' mints ${minted} and burns ${burned}`
+    const where = found ?? 'no entry books it'
+    throw new FoundFault(
+      'journal/broken',
+      `claim ${claim}: ${mintWh} Wh to mint and ${burnWh} to burn as '${kind}', ${where}`,
+    )
   }
 }
 
 interface Booked {
   readonly mintWh: bigint
   readonly burnWh: bigint
+  readonly kind: Booking['kind']
 }
 
-const nothing: Booked = { mintWh: 0n, burnWh: 0n }
+/** A record, what it counts, and the terms that were in force. */
+interface Judged {
+  readonly record: OcmfRecord
+  readonly count: Count
+  readonly terms: Terms
+}
+
+const nothing: Booked = { mintWh: 0n, burnWh: 0n, kind: 'claim' }
 
 function parse(text: string): ParsedOcmf {
   try {
@@ -280,7 +305,7 @@ function checkHead({ point, previous, records }: Walk): void {
   }
 }
 
-function checkSums({ point, base, ...sums }: Walk): void {
+function checkSums({ point, base, session, ...sums }: Walk): void {
   const told = [point.netWh, point.bookedWh, point.mintedWh, point.burnedWh, point.carriedWh]
   const found = [sums.netWh, sums.bookedWh, sums.mintedWh, sums.burnedWh, sums.carriedWh]
   if (told.join() !== found.join()) {
@@ -290,9 +315,19 @@ function checkSums({ point, base, ...sums }: Walk): void {
       `${names} are ${found.join(', ')} Wh by the records, ${told.join(', ')} by its row`,
     )
   }
+  if (formatSession(point.session) !== formatSession(session)) {
+    const got = formatSession(point.session)
+    throw new FoundFault('storage/corrupt', `open session ${formatSession(session)} expected, got ${got}`)
+  }
   if (formatBase(point.base) !== formatBase(base)) {
     throw new FoundFault('storage/corrupt', `base ${formatBase(base)} expected, got ${formatBase(point.base)}`)
   }
+}
+
+function formatSession(session: OpenSession | undefined): string {
+  if (session === undefined) return 'none'
+  const { epoch, sequence, pageNumber, driver = '-', countedWh, sound } = session
+  return `${epoch}/${sequence} T${pageNumber} of ${driver}, ${countedWh} Wh, ${sound ? 'sound' : 'in doubt'}`
 }
 
 function formatBase(base: Base | undefined): string {

@@ -4,8 +4,10 @@ import type { PointId, Wh } from '@wattline/protocol'
 export interface Booking {
   /** Names the claim: booking it again changes nothing. */
   readonly claim: string
-  readonly kind: 'claim' | 'remainder'
+  /** `session`: the energy of a begin and an end that are a pair (SPEC-87). */
+  readonly kind: 'claim' | 'remainder' | 'session'
   readonly point: PointId
+  /** Whose accounts it moves: the owner of the point, or the driver of a session. */
   readonly owner: string
   readonly mintWh: Wh
   readonly burnWh: Wh

@@ -104,7 +104,7 @@ export const migrations: readonly string[] = [
     outcome TEXT NOT NULL,      -- 'counted', 'base', 'kept' or the code that refused its energy
     base_at INTEGER,            -- when the register was read that counting went on from
     net_wh INTEGER NOT NULL,    -- counted export - import of the point up to here
-    booked_wh INTEGER,          -- minted - burned by the point up to here; absent while a remainder is unsettled
+    booked_wh INTEGER,          -- minted - burned by the point up to here, less what an open session is to burn; absent while a remainder is unsettled
     settled INTEGER,            -- absent: booked by itself; 0: passed over; else the last record known at settlement
     UNIQUE (point, epoch, sequence)
   ) STRICT;
@@ -164,5 +164,14 @@ export const migrations: readonly string[] = [
     SELECT substr(text, instr(text, '+0000 ') + 6, 1) FROM record
     WHERE record.point = point.id AND outcome IN ('counted', 'base') ORDER BY epoch DESC, sequence DESC LIMIT 1
   );
+  `,
+  `
+  -- SPEC-87: the session at a charging point that has begun and not ended.
+  ALTER TABLE point ADD COLUMN session_epoch INTEGER;
+  ALTER TABLE point ADD COLUMN session_sequence INTEGER;
+  ALTER TABLE point ADD COLUMN session_page INTEGER;
+  ALTER TABLE point ADD COLUMN session_driver TEXT;
+  ALTER TABLE point ADD COLUMN session_wh INTEGER;  -- counted since its begin, not booked yet
+  ALTER TABLE point ADD COLUMN session_sound INTEGER;
   `,
 ]

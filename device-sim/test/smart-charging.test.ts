@@ -1,0 +1,123 @@
+import { writeFileSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { stringify } from 'yaml'
+import { freePorts, Program } from '../src/demo/programs.ts'
+import { makeTestFolder } from './line.ts'
+
+/** A way from a port to another that can be laid late, and cut. */
+async function startWire(t: ExecutionContext, { from, to }: { from: number; to: number }) {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    const other = connect(to, '127.0.0.1')
+    for (const one of [socket, other]) {
+      sockets.add(one)
+      one
+        .on('error', () => {})
+        .on('close', () => {
+          socket.destroy()
+          other.destroy()
+        })
+    }
+    socket.pipe(other)
+    other.pipe(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(from, '127.0.0.1', resolve))
+  const cut = () => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  }
+  t.teardown(cut)
+  return { cut }
+}
+
+function startSim(t: ExecutionContext, folder: string, { meter, ocpp }: { meter: number; ocpp: number }) {
+  const path = join(folder, 'sim.yaml')
+  const content = {
+    version: 1,
+    meters: [
+      {
+        ...{ id: 'house', profile: 'eastron-sdm630', unitId: 1, curve: 'grid', sees: ['CP1'] },
+        tcp: { host: '127.0.0.1', port: meter },
+      },
+    ],
+    stations: [
+      {
+        ...{ id: 'CP1', ocpp: '1.6', url: `ws://127.0.0.1:${ocpp}` },
+        // It has begun without asking anybody, and goes on whatever it is told: what counts here is how much it takes.
+        settings: { AllowOfflineTxForUnknownId: 'true', MeterValueSampleInterval: '2' },
+        quirks: ['session-after-refusal'],
+        steps: [
+          { at: 0.1, do: 'plug-in', vehicle: { maxCurrentA: 16 } },
+          { at: 0.2, do: 'present-card', idToken: 'CARD' },
+        ],
+      },
+    ],
+  }
+  writeFileSync(path, stringify(content))
+  const sim = new Program('sim', ['--config', path])
+  t.teardown(() => sim.stop())
+  return sim
+}
+
+function startGateway(t: ExecutionContext, folder: string, ports: { meter: number; ocpp: number; web: number }) {
+  const path = join(folder, 'gateway.yaml')
+  const host = '127.0.0.1'
+  const content = {
+    version: 1,
+    gateway: { id: 'gw-1', dataDir: './gateway', logLevel: 'debug' },
+    buses: [{ id: 'lan', tcp: { host, port: ports.meter } }],
+    meters: [
+      {
+        ...{ id: 'house', bus: 'lan', unitId: 1, profile: 'eastron-sdm630', role: 'bidirectional' },
+        intervalSeconds: 1,
+        valuesIntervalSeconds: 1,
+      },
+    ],
+    ocpp: { host, port: ports.ocpp },
+    web: { host, port: ports.web },
+    site: { mainFuseA: 10, meter: 'house', safeCurrentA: 6, maxAgeSeconds: 3, stations: [{ id: 'CP1' }] },
+  }
+  writeFileSync(path, stringify(content))
+  const gateway = new Program('gateway', ['--config', path])
+  t.teardown(() => gateway.stop())
+  const get = async (name: string) => await (await fetch(`http://${host}:${ports.web}/${name}`)).text()
+  return { gateway, get }
+}
+
+test('a car that takes 16 A behind a fuse of 10 A is held, and a silent meter is noticed', async (t) => {
+  const folder = makeTestFolder(t)
+  const [meter = 0, seen = 0, ocpp = 0, called = 0, web = 0] = await freePorts(5)
+  const { gateway, get } = startGateway(t, folder, { meter: seen, ocpp, web })
+  await gateway.event('gateway.started')
+  const wire = await startWire(t, { from: seen, to: meter })
+  const sim = startSim(t, folder, { meter, ocpp: called })
+  // It finds the gateway only when it charges already.
+  await sim.event(({ event, status }) => event === 'sim.station.status' && status === 'Charging')
+  await startWire(t, { from: called, to: ocpp })
+  const told = (purpose: string) =>
+    gateway.event(
+      (line) => line.event === 'site.limit.told' && line['purpose'] === purpose && line['outcome'] === 'accepted',
+    )
+  t.is((await told('default'))['limitA'], 6)
+  t.like(await told('active'), { charger: 'CP1/1', as: 'TxProfile', unit: 'A' })
+  const currentOf = (text: string) =>
+    Number(
+      /wattline_meter_value\{point="gw-1\/house",measurand="Current.Import",phase="L1",tariff=""\} ([\d.]+)/.exec(
+        text,
+      )?.[1],
+    )
+  let metrics = await get('metrics')
+  while (!(currentOf(metrics) < 8)) {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    metrics = await get('metrics')
+  }
+  t.true(currentOf(metrics) > 5)
+  t.regex(metrics, /wattline_charger_state\{charger="CP1\/1",state="charging"\} 1/)
+  const before = gateway.log.length
+  wire.cut()
+  await gateway.event('site.measurement.lost', before)
+  t.regex(await get('healthz'), /site\/unmeasured/)
+  t.is(await gateway.stop(), 0)
+})
