@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { stringify } from 'yaml'
 import { freePorts, Program } from '../src/demo/programs.ts'
+import { writeDriverList } from './driver-list.ts'
 import { makeTestFolder } from './line.ts'
 
 /** A way from a port to another that can be laid late, and cut. */
@@ -45,9 +46,8 @@ function startSim(t: ExecutionContext, folder: string, { meter, ocpp }: { meter:
     stations: [
       {
         ...{ id: 'CP1', ocpp: '1.6', url: `ws://127.0.0.1:${ocpp}` },
-        // It has begun without asking anybody, and goes on whatever it is told: what counts here is how much it takes.
+        // It has begun without asking anybody, for a driver whom the gateway knows.
         settings: { AllowOfflineTxForUnknownId: 'true', MeterValueSampleInterval: '2' },
-        quirks: ['session-after-refusal'],
         steps: [
           { at: 0.1, do: 'plug-in', vehicle: { maxCurrentA: 16 } },
           { at: 0.2, do: 'present-card', idToken: 'CARD' },
@@ -76,6 +76,7 @@ function startGateway(t: ExecutionContext, folder: string, ports: { meter: numbe
       },
     ],
     ocpp: { host, port: ports.ocpp },
+    drivers: writeDriverList(folder, [{ token: 'CARD', driver: 'anna' }]),
     web: { host, port: ports.web },
     site: { mainFuseA: 10, meter: 'house', safeCurrentA: 6, maxAgeSeconds: 3, stations: [{ id: 'CP1' }] },
   }

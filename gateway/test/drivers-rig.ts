@@ -7,8 +7,8 @@ import { driversShape } from '../src/drivers/drivers-config.ts'
 import { signList } from '../src/drivers/list-maker.ts'
 import { FakeScheduler } from '../src/modbus/fake-scheduler.ts'
 import { Csms } from '../src/ocpp/csms.ts'
-import { JournalSink } from '../src/ocpp/journal-sink.ts'
 import { ocppShape } from '../src/ocpp/ocpp-config.ts'
+import { SessionSink } from '../src/sessions/session-sink.ts'
 import { openStore, type Store } from '../src/store/database.ts'
 import type { Permit } from '../src/store/permits.ts'
 import { connectStation, KeptLog, type RawStation } from './csms-rig.ts'
@@ -117,9 +117,10 @@ export async function startDrivers(teardown: AsyncTeardown, config: object = {})
       },
       isOnline: () => now.isOnline,
     })
-    const { authorizer, checkCall, stationIsBack: onBack } = drivers
-    const sink = new JournalSink(store, authorizer)
-    const csms: Csms = new Csms({ config: ocpp, store, clock, log, sink, authorizer, checkCall, onBack })
+    const { authorizer, checkCall } = drivers
+    const sink = new SessionSink({ store, clock, authorizer, signer: { sign: () => {} } })
+    const observers = [drivers]
+    const csms: Csms = new Csms({ config: ocpp, store, clock, log, sink, authorizer, checkCall, observers })
     await csms.start()
     return { store, csms, drivers, scheduler, url: `ws://127.0.0.1:${csms.ports[0]}`, ...state }
   }

@@ -2,14 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { decodeWith, type OcppVersion, WattError } from '@wattline/protocol'
 import { FakeScheduler } from '../src/modbus/fake-scheduler.ts'
 import { Intake } from '../src/ocpp/intake.ts'
-import { JournalSink } from '../src/ocpp/journal-sink.ts'
 import type { OcppPayload } from '../src/ocpp/transaction-sink.ts'
 import type { LocalRules } from '../src/ocpp/upstream/local-rules.ts'
 import { Upstream } from '../src/ocpp/upstream/upstream.ts'
 import { upstreamShape } from '../src/ocpp/upstream/upstream-config.ts'
 import { type Dial, UpstreamRefusal, type WireEvents, type WireTarget } from '../src/ocpp/upstream/wire.ts'
 import { openStore, type Store } from '../src/store/database.ts'
-import { KeptLog, testAuthorizer } from './csms-rig.ts'
+import { KeptLog, makeTestSink, testAuthorizer } from './csms-rig.ts'
 import { HandClock, makeTempFolder } from './signing-rig.ts'
 
 type AsyncTeardown = (action: () => unknown) => void
@@ -72,7 +71,7 @@ export class UpstreamRig {
     this.#intake = new Intake({
       store: this.store,
       clock: this.clock,
-      sink: this.upstream.sinkOver(new JournalSink(this.store, testAuthorizer)),
+      sink: this.upstream.sinkOver(makeTestSink(this.store, this.clock)),
       authorizer: testAuthorizer,
       heartbeatSeconds: 300,
       onDoubt: () => {},

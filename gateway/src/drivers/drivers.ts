@@ -2,6 +2,7 @@ import { type Clock, makeTimestamp, type OneTimeCodeKey, WattError } from '@watt
 import type { Log } from '../log.ts'
 import { type Scheduler, systemScheduler } from '../modbus/scheduler.ts'
 import { fieldsOf } from '../ocpp/json-place.ts'
+import type { StationObserver } from '../ocpp/station-observer.ts'
 import type { Authorizer, OcppPayload } from '../ocpp/transaction-sink.ts'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
@@ -15,7 +16,7 @@ import { type HolderTerms, Places, tellPlace } from './places.ts'
 import { RefusedStarts } from './refused-starts.ts'
 import { Remote } from './remote.ts'
 import { ReservationDesk, type Reserved } from './reservation-desk.ts'
-import { JournalSessions, type RunningSessions } from './running-sessions.ts'
+import { RunningSessions } from './running-sessions.ts'
 import { makeSecret } from './secrets.ts'
 import { placesTold, type StationLink } from './station-link.ts'
 
@@ -28,7 +29,6 @@ export interface DriversParts {
   readonly link: StationLink
   /** Whether the ledger can be reached, as far as is known: the site's rule counts while it cannot. */
   readonly isOnline: () => boolean
-  readonly running?: RunningSessions
   readonly scheduler?: Scheduler
 }
 
@@ -41,18 +41,23 @@ export interface Reserving {
   /** Keeps a place; throws `place/reserved` where it is taken, by the gateway's or by the station's word. */
   reserve(place: ChargingPlace, holder: HolderTerms, expiresAtMs: number): Promise<Reserved>
   cancel(reservation: number): Promise<Permit>
+  /** What stands against a request of others, with OCPP's word for it; undefined where nothing does. */
+  objectionTo(stationId: string, action: string, payload: OcppPayload): Objection | undefined
+}
+
+interface Objection {
+  readonly reason: string
+  readonly status?: string
 }
 
 /** Who may charge where: the list, reservations, remote start and stop. */
-export interface Drivers {
+export interface Drivers extends StationObserver {
   readonly authorizer: Authorizer
   readonly reserving: Reserving
   readonly remote: Remote
   readonly places: Places
   /** Throws where a request to a station would begin a session at a place that is kept for somebody else. */
   checkCall(stationId: string, action: string, payload: OcppPayload): void
-  /** A station has connected or booted. */
-  stationIsBack(stationId: string): void
   run(command: DriverCommand): Promise<unknown>
   /** Forgets what was over by this time. */
   prune(beforeMs: number): void
@@ -69,8 +74,8 @@ export function openDrivers(parts: DriversParts): Drivers {
   const { known, knownDriver } = rulesOf(parts, keeper)
   const placesOf = (stationId: string) => placesTold(link, stationId)
   const onUsed = ({ number, stationId: station }: Permit) => log.info('reservation.used', { number, station })
-  const journal = new JournalSessions(store)
-  const refused = new RefusedStarts({ store, log, scheduler, link, running: journal })
+  const running = new RunningSessions(store)
+  const refused = new RefusedStarts({ log, scheduler, link, running })
   const places = new Places({
     store,
     clock,
@@ -88,23 +93,17 @@ export function openDrivers(parts: DriversParts): Drivers {
     },
   })
   const desk = new ReservationDesk({ store, clock, log, scheduler, places, link })
-  const remote = new Remote({ places, link, known, knownDriver, running: parts.running ?? journal })
-  const lists =
-    config?.tokensFile === undefined || keeper === undefined
-      ? undefined
-      : new LocalLists({
-          tokensFile: config.tokensFile,
-          store,
-          log,
-          scheduler,
-          link,
-          find: (idToken, type) => keeper.find(idToken, type),
-        })
+  const remote = new Remote({ places, link, known, knownDriver, running })
+  const lists = openLists({ ...parts, scheduler }, keeper)
   const look = () => {
     if (keeper?.look() === true) for (const { id } of link.stations()) lists?.due(id)
     stopLooking = scheduler.after(lookEveryMs, look)
   }
   let stopLooking = keeper === undefined ? () => {} : scheduler.after(lookEveryMs, look)
+  const isBack = (stationId: string) => {
+    desk.stationIsBack(stationId)
+    lists?.due(stationId)
+  }
   return {
     authorizer: places,
     reserving: {
@@ -112,13 +111,15 @@ export function openDrivers(parts: DriversParts): Drivers {
       isReservedFor: (place, idToken, type) => places.isReservedFor(place, idToken, type),
       reserve: (place, holder, expiresAtMs) => desk.reserve(place, holder, expiresAtMs),
       cancel: (reservation) => desk.cancel(reservation),
+      objectionTo: (stationId, action, payload) => findObjection(places, stationId, action, payload),
     },
     places,
     remote,
     checkCall: (stationId, action, payload) => checkCall(places, stationId, action, payload),
-    stationIsBack: (stationId) => {
-      desk.stationIsBack(stationId)
-      lists?.due(stationId)
+    connected: isBack,
+    disconnected: () => {},
+    heard: ({ stationId, action }) => {
+      if (action === 'BootNotification') isBack(stationId)
     },
     prune: (beforeMs) => void new PermitStore(store).prune(beforeMs, pruneChunk),
     run: (command) => runCommand(command, { places, desk, remote, config, clock }),
@@ -129,6 +130,15 @@ export function openDrivers(parts: DriversParts): Drivers {
       lists?.stop()
     },
   }
+}
+
+function openLists(
+  { config, store, log, scheduler, link }: DriversParts & { readonly scheduler: Scheduler },
+  keeper: ListKeeper | undefined,
+): LocalLists | undefined {
+  if (config?.tokensFile === undefined || keeper === undefined) return undefined
+  const find = (idToken: string, type?: string) => keeper.find(idToken, type)
+  return new LocalLists({ tokensFile: config.tokensFile, store, log, scheduler, link, find })
 }
 
 // What the list says, under the site's rule for while the ledger is out of reach.
@@ -146,19 +156,26 @@ function rulesOf({ config, isOnline }: DriversParts, keeper: ListKeeper | undefi
 }
 
 function checkCall(places: Places, stationId: string, action: string, payload: OcppPayload): void {
+  const objection = findObjection(places, stationId, action, payload)
+  if (objection !== undefined) throw new WattError('place/reserved', `${action} not sent: ${objection.reason}`)
+}
+
+function findObjection(places: Places, stationId: string, action: string, payload: OcppPayload): Objection | undefined {
   const { idToken, type } = fieldsOf(payload['idToken']) ?? {}
   // Without one the station chooses, and may choose a place that is kept.
   const connectorId = Number(payload['connectorId'] ?? payload['evseId'] ?? 0)
   const place = { stationId, connectorId }
   const kept = places.reservationAt(place)
-  if (kept === undefined) return
-  const isStart = action === 'RemoteStartTransaction' || action === 'RequestStartTransaction'
-  const token = String(payload['idTag'] ?? idToken)
-  const isTheirs = () => places.isReservedFor(place, token, typeof type === 'string' ? type : undefined)
-  const isOther = action === 'ReserveNow' && kept.number !== Number(payload['reservationId'] ?? payload['id'])
-  if ((isStart && !isTheirs()) || isOther) {
-    throw new WattError('place/reserved', `${action} not sent: ${tellPlace(place)} is reserved for somebody else`)
+  if (kept === undefined) return undefined
+  const reason = `${tellPlace(place)} is reserved for somebody else`
+  if (action === 'ReserveNow') {
+    return kept.number === Number(payload['reservationId'] ?? payload['id'])
+      ? undefined
+      : { reason, status: 'Occupied' }
   }
+  if (action !== 'RemoteStartTransaction' && action !== 'RequestStartTransaction') return undefined
+  const token = String(payload['idTag'] ?? idToken)
+  return places.isReservedFor(place, token, typeof type === 'string' ? type : undefined) ? undefined : { reason }
 }
 
 interface CommandParts {

@@ -416,3 +416,20 @@ test('a code that is shown in the last moment keeps the place for five minutes m
   t.is((await begin(one, code)).status, 'Invalid')
   t.is((await begin(one, 'BOB12345')).status, 'Accepted')
 })
+
+test("what stands against an operator's commands: starts and reservations for others at a kept place, in OCPP's word", async (t) => {
+  const { rig, permit } = await reserveForAnna(t, 'ocpp1.6')
+  const { reserving } = rig.now.drivers
+  const word = (action: string, payload: object) => {
+    const objection = reserving.objectionTo('CP1', action, { ...payload })
+    return objection && (objection.status ?? objection.reason)
+  }
+  const reserved = 'CP1 connector 1 is reserved for somebody else'
+  t.is(word('RemoteStartTransaction', { connectorId: 1, idTag: 'BOB12345' }), reserved)
+  t.is(word('RemoteStartTransaction', { idTag: 'BOB12345' }), 'CP1 is reserved for somebody else')
+  t.is(word('RemoteStartTransaction', { connectorId: 1, idTag: '04aa11bb' }), undefined)
+  t.is(word('RemoteStartTransaction', { connectorId: 2, idTag: 'BOB12345' }), undefined)
+  t.is(word('ReserveNow', { connectorId: 1, reservationId: permit.number + 1 }), 'Occupied')
+  t.is(word('ReserveNow', { connectorId: 1, reservationId: permit.number }), undefined)
+  t.is(word('UnlockConnector', { connectorId: 1 }), undefined)
+})

@@ -1,27 +1,27 @@
 import { errorFields, type Log } from '../log.ts'
 import type { Scheduler } from '../modbus/scheduler.ts'
 import type { PresentedToken } from '../ocpp/transaction-sink.ts'
-import type { Store } from '../store/database.ts'
-import { OcppJournal } from '../store/ocpp-journal.ts'
 import { toStopRequest } from './remote.ts'
-import type { JournalSessions, RunningSession } from './running-sessions.ts'
+import type { RunningSessions } from './running-sessions.ts'
 import type { StationLink } from './station-link.ts'
 
 export interface RefusedStartsParts {
-  readonly store: Store
   readonly log: Log
   readonly scheduler: Scheduler
   readonly link: StationLink
-  readonly running: JournalSessions
+  readonly running: RunningSessions
 }
 
 /** A station that obeys has ended the session by then. */
 const obeyMs = 10_000
+const mostRemembered = 10_000
 
 /** Some stations charge on after their start was refused: these are told to stop. */
 export class RefusedStarts {
   readonly #parts: RefusedStartsParts
   readonly #waiting = new Map<string, () => void>()
+  /** Starts that were let in: a stranger's card that is held to the station later ends nothing. */
+  readonly #accepted = new Set<string>()
 
   constructor(parts: RefusedStartsParts) {
     this.#parts = parts
@@ -33,7 +33,8 @@ export class RefusedStarts {
     this.#waiting.get(key)?.()
     this.#waiting.delete(key)
     // Somebody else may have shown a card that counts, for the same vehicle.
-    if (isAccepted) return
+    if (isAccepted) this.#remember(key)
+    if (this.#accepted.has(key)) return
     const look = () => {
       this.#waiting.delete(key)
       void this.#end(stationId, attempt)
@@ -46,9 +47,15 @@ export class RefusedStarts {
     this.#waiting.clear()
   }
 
+  #remember(key: string): void {
+    this.#accepted.add(key)
+    const [oldest] = this.#accepted
+    if (this.#accepted.size > mostRemembered && oldest !== undefined) this.#accepted.delete(oldest)
+  }
+
   async #end(stationId: string, attempt: string): Promise<void> {
-    const { link, log } = this.#parts
-    const session = this.#find(stationId, attempt)
+    const { link, log, running } = this.#parts
+    const session = running.refused(stationId, attempt)
     if (session === undefined) return
     const { transactionId } = session
     try {
@@ -57,12 +64,5 @@ export class RefusedStarts {
     } catch (error) {
       log.warn('session.refused.runs', { station: stationId, transactionId, ...errorFields(error) })
     }
-  }
-
-  // In OCPP 2.x the start is known by its transaction, in 1.6 by its content, which the journal has numbered.
-  #find(stationId: string, attempt: string): RunningSession | undefined {
-    const { running, store } = this.#parts
-    const number = new OcppJournal(store).firstOf(attempt)
-    return running.of(stationId, number === undefined ? attempt : String(number))
   }
 }

@@ -1,10 +1,8 @@
 import type { Clock } from '@wattline/protocol'
-
-import { openDrivers } from '../drivers/drivers.ts'
+import { openDrivers, type Reserving } from '../drivers/drivers.ts'
 import type { DriversConfig } from '../drivers/drivers-config.ts'
-
+import type { StationLink } from '../drivers/station-link.ts'
 import { foreignVerifier } from '../identity/foreign-verifier.ts'
-
 import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
@@ -43,6 +41,7 @@ export interface ChargingParts {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  /** Who may charge; without it no card is known. */
   readonly drivers: DriversConfig | undefined
   /** Whether the ledger can be reached, as far as is known. */
   readonly isOnline: () => boolean
@@ -56,19 +55,16 @@ const pruneChunk = 2_000
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const { config, dataDir, store, clock, log, openSite, signer } = parts
-  const drivers = openDrivers({
-    ...parts,
-    config: parts.drivers,
-    link: {
-      stations: () => csms.stations(),
-      call: (stationId, action, payload) => csms.call(stationId, action, payload),
-    },
-  })
-  const { authorizer, checkCall, stationIsBack: onBack } = drivers
+  const link: StationLink = {
+    stations: () => csms.stations(),
+    call: (stationId, action, payload) => csms.call(stationId, action, payload),
+  }
+  const drivers = openDrivers({ ...parts, config: parts.drivers, link })
+  const { authorizer, checkCall } = drivers
   const sink = new SessionSink({ store, clock, authorizer, signer })
   const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
   const taking = takingSignedValues(sink, values)
-  const upstream = openUpstream(parts, authorizer, (...request) => csms.call(...request))
+  const upstream = openUpstream(parts, drivers, (...request) => csms.call(...request))
   const site = openSite?.((...request) => csms.call(...request))
   const csms: Csms = new Csms({
     config,
@@ -78,8 +74,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     sink: upstream?.sinkOver(taking) ?? taking,
     authorizer,
     checkCall,
-    onBack,
-    observers: [site, upstream].filter((observer) => observer !== undefined),
+    observers: [drivers, site, upstream].filter((observer) => observer !== undefined),
     upstream: () => upstream?.views() ?? new Map(),
   })
   await csms.start()
@@ -96,8 +91,8 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
-      drivers.prune(beforeMs)
       upstream?.prune(beforeMs)
+      drivers.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
       } catch (error) {
@@ -119,12 +114,14 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
 
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  authorizer: Authorizer,
+  { authorizer, reserving }: { readonly authorizer: Authorizer; readonly reserving: Reserving },
   callStation: Csms['call'],
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
-  // Nobody else has a say yet in what upstream may do.
-  const rules: LocalRules = { objectionTo: () => undefined, mostAmps: () => upstream.maxProfileAmps }
+  const rules: LocalRules = {
+    objectionTo: ({ stationId, action, payload }) => reserving.objectionTo(stationId, action, payload),
+    mostAmps: () => upstream.maxProfileAmps,
+  }
   return new Upstream({
     config: upstream,
     localStations: config.stations.map(({ id }) => id),

@@ -27,14 +27,12 @@ export interface CsmsParts {
   readonly log: Log
   readonly sink: TransactionSink
   readonly authorizer: Authorizer
+  /** Looks at a request before it leaves; throws where a rule of this site forbids it. */
+  readonly checkCall?: (stationId: string, action: string, payload: OcppPayload) => void
   /** Who else wants to know what stations do. */
   readonly observers?: readonly StationObserver[]
   /** How the stations stand upstream, by identity here. */
   readonly upstream?: () => ReadonlyMap<string, UpstreamView>
-  /** Looks at a request before it leaves; throws where a rule of this site forbids it. */
-  readonly checkCall?: (stationId: string, action: string, payload: OcppPayload) => void
-  /** A station has connected or booted. */
-  readonly onBack?: (stationId: string) => void
 }
 
 /** What was decided about a connection before the library sees it. */
@@ -200,7 +198,6 @@ export class Csms {
     this.#board.connected(stationId, { version: protocol.version, address, at: clock.now() })
     for (const observer of this.#parts.observers ?? []) observer.connected(stationId, protocol.version)
     log.info('ocpp.station.connected', { station: stationId, version: protocol.version, address })
-    this.#parts.onBack?.(stationId)
   }
 
   #gone(connection: StationConnection, code: unknown): void {
@@ -216,7 +213,6 @@ export class Csms {
   #heard(call: StationCall, payload: OcppPayload, answer: OcppPayload | undefined): void {
     for (const observer of this.#parts.observers ?? []) observer.heard(call, payload, answer)
     this.#board.heard(call, payload, this.#parts.clock.now())
-    if (call.action === 'BootNotification') this.#parts.onBack?.(call.stationId)
     const { type, timestamp } = payload
     if (call.action === 'SecurityEventNotification') {
       this.#parts.log.warn('ocpp.station.security', { station: call.stationId, type, timestamp })
