@@ -30,16 +30,20 @@ async function startGateway(t: ExecutionContext, config: string) {
   const child = spawn(launcher, ['--config', config], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
+  let url: string | undefined
   for await (const line of createInterface({ input: child.stdout })) {
-    const { event, url } = JSON.parse(line) as { event: string; url?: string }
-    if (event !== 'ocpp.started' || url === undefined) continue
+    const { event, ...fields } = JSON.parse(line) as { event: string; url?: string }
+    if (event === 'ocpp.started') url = fields.url
+    // The socket for commands is there a moment after the stations' port.
+    if (event !== 'gateway.started' || url === undefined) continue
+    const served = url
     child.stdout.resume()
     const end = async (signal: NodeJS.Signals) => {
       child.kill(signal)
       await exited
       return child.exitCode
     }
-    return { url, end }
+    return { url: served, end }
   }
   throw new Error('ended before it served stations')
 }

@@ -33,6 +33,9 @@ export interface SessionSinkParts {
   readonly signer: SessionSigner
 }
 
+/** OCPP 2.x TriggerReasonEnumType. */
+const endingReasons: readonly string[] = ['StopAuthorized', 'Deauthorized', 'RemoteStop']
+
 /** What is kept of the past. */
 export interface SessionRetention {
   readonly beforeMs: number
@@ -73,7 +76,7 @@ export class SessionSink implements TransactionSink {
       return { transactionId: known.id, verdict: known.answered.verdict }
     }
     const idToken = String(message.payload['idTag'])
-    const authorisation = this.#authorize(message, { idToken, connectorId })
+    const authorisation = this.#authorize(message, { idToken, connectorId, attempt: message.contentHash })
     const session = this.#take(message, event, authorisation)
     return { transactionId: session?.id ?? message.frame, verdict: toVerdict(authorisation) }
   }
@@ -105,10 +108,12 @@ export class SessionSink implements TransactionSink {
       this.#take(message, event)
       return { verdict: known.answered.verdict }
     }
-    // A token that ends a session is only asked about.
-    const connectorId = event.kind === 'end' ? undefined : (event.connectorId ?? known?.connectorId)
-    const authorisation = this.#authorize(message, { idToken, type: String(type), connectorId })
-    this.#take(message, event, authorisation)
+    // A token that ends a session is only asked about, also where the end is told later.
+    const ends = event.kind === 'end' || endingReasons.includes(String(message.payload['triggerReason']))
+    const connectorId = ends ? undefined : (event.connectorId ?? known?.connectorId)
+    const attempt = event.transaction
+    const authorisation = this.#authorize(message, { idToken, type: String(type), connectorId, attempt })
+    this.#take(message, event, ends && event.kind !== 'end' ? undefined : authorisation)
     return { verdict: toVerdict(authorisation) }
   }
 
@@ -140,16 +145,17 @@ export class SessionSink implements TransactionSink {
   }
 
   #authorize(
-    message: TransactionMessage,
-    token: { idToken: string; type?: string; connectorId?: number | undefined },
+    { stationId, payload }: TransactionMessage,
+    token: { idToken: string; type?: string; connectorId?: number | undefined; attempt?: string | undefined },
   ): Authorisation {
-    const { stationId, payload } = message
-    const { connectorId, ...rest } = token
+    const { connectorId, attempt, ...rest } = token
+    const begins = connectorId !== undefined && isPlace(connectorId)
     return this.#parts.authorizer.authorize({
       stationId,
       ...rest,
-      ...(connectorId === undefined ? {} : { connectorId }),
-      ...(connectorId === undefined ? {} : { attempt: readAttempt(message), ...readReservation(payload) }),
+      ...(begins ? { connectorId, ...readReservation(payload) } : {}),
+      // Names the start: what opens once opens it once.
+      ...(begins && attempt !== undefined ? { attempt } : {}),
     })
   }
 
@@ -157,11 +163,6 @@ export class SessionSink implements TransactionSink {
     const isRepeat = mayRepeat && this.#journal.wasTakenBefore(message.contentHash, message.frame)
     return { ...message, clockStatus: this.#parts.clock.status(), isRepeat }
   }
-}
-
-// A token that opens once is good for all messages of its transaction, and for the same start sent again.
-function readAttempt({ version, payload, contentHash }: TransactionMessage): string {
-  return version === 'ocpp1.6' ? contentHash : String(fieldsOf(payload['transactionInfo'])?.['transactionId'])
 }
 
 function readReservation({ reservationId }: OcppPayload): { reservationId?: number } {

@@ -621,6 +621,7 @@ test('a start that comes again gets the same answer, also where its code opens o
   t.deepEqual(first, { transactionId: 1, idTagInfo: { status: 'Accepted' } })
   t.deepEqual(await rig.send('StartTransaction', start(5000, 0, { reservationId: 7 }), 5), first)
   t.like(asked, [{ stationId: 'CP1', idToken: 'CARD', connectorId: 1, reservationId: 7 }])
+  t.is(asked.length, 1)
   t.regex(asked[0]?.attempt ?? '', /^[0-9a-f]{64}$/, 'by its content')
 })
 

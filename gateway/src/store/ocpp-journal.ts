@@ -72,6 +72,15 @@ export class OcppJournal {
       .run(JSON.stringify(notes), number)
   }
 
+  /** The number under which this content came first; undefined where it never came. Not kept for MeterValues. */
+  firstOf(contentHash: string): number | undefined {
+    const found = this.#store
+      .sql("SELECT min(number) AS number FROM ocpp_frames WHERE content_hash = ? AND action <> 'MeterValues'")
+      .get(contentHash)
+    const { number } = decodeWith(firstShape, found, `${this.#store.path}: ocpp_frames`, 'storage/corrupt')
+    return number ?? undefined
+  }
+
   /** Whether this content was taken under an earlier number. Not known of MeterValues. */
   wasTakenBefore(contentHash: string, number: number): boolean {
     const found = this.#store
@@ -129,3 +138,4 @@ const rowShape = v.object({
 export type JournalRow = Omit<v.InferOutput<typeof rowShape>, 'notes'> & { readonly notes: readonly string[] }
 
 const countShape = v.object({ count: integerBetween(0, Number.MAX_SAFE_INTEGER) })
+const firstShape = v.object({ number: v.nullable(integerBetween(1, Number.MAX_SAFE_INTEGER)) })
