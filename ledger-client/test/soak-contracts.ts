@@ -1,0 +1,31 @@
+// `make soak`: a thousand hostile histories of a chain, each of which has to book what the registers rose by; and the
+// compiler once more, byte by byte.
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { artifactsPath, compileContracts, formatArtifacts } from '../contracts/compile.ts'
+import { genesisSeconds } from './anvil.ts'
+import { Chain } from './chain.ts'
+import { rises, runChaos, steps } from './chain-chaos.ts'
+
+const [, , runs = '1000', seed = '1'] = process.argv
+const perChain = 25
+
+if (readFileSync(artifactsPath, 'utf8') !== formatArtifacts(compileContracts())) {
+  throw new Error('contracts/artifacts.json is not what the sources compile to: npm run contracts')
+}
+const histories = fc.sample(fc.tuple(steps, rises), { numRuns: Number(runs), seed: Number(seed) })
+for (let from = 0; from < histories.length; from += perChain) {
+  const chain = await Chain.start()
+  try {
+    await chain.anvil.mine(genesisSeconds + 86_400)
+    for (const [i, [plan, rise]] of histories.slice(from, from + perChain).entries()) {
+      const wrong = (await runChaos(chain, plan, rise)).filter(({ expected, booked }) => {
+        return expected.mintWh !== booked.mintWh || expected.burnWh !== booked.burnWh
+      })
+      if (wrong.length > 0) throw new Error(`history ${from + i} of seed ${seed}: ${wrong.map(({ device }) => device)}`)
+    }
+  } finally {
+    await chain.stop()
+  }
+}
+process.stdout.write(`${runs} histories of a chain: every register counted once\n`)
