@@ -1,9 +1,11 @@
+import * as secp256k1 from '@noble/secp256k1'
 import { Verifier } from '@road-labs/ocmf'
 import { Crypto } from '@road-labs/ocmf-crypto-noble'
 import {
   type Base,
   formatOcmfText,
   formatPublicKey,
+  makeSigner,
   noUser,
   parseOcmfText,
   type ReadingState,
@@ -135,14 +137,27 @@ test.serial('no bit of a record can be changed: the batch skips it and counts th
 })
 
 test.serial('a signature with high s is no second form of the record', async (t) => {
-  const { signer } = await enrolRoof()
-  const [record] = signReadings([exported(500)], signer)
-  const good = await chain.toSettlement(record!, signer)
-  const [parity, s] = [good.vs >> 255n, good.vs & ((1n << 255n) - 1n)]
-  // Most high s do not even fit beside the parity; those that do are refused by value.
-  const high = (((1n - parity) << 255n) | (order - s)) & ((1n << 256n) - 1n)
-  t.is((await chain.settle([{ ...good, vs: high }])).settled.length, 0)
-  t.is((await chain.settle([good])).settled.length, 1)
+  // Most high s do not even fit beside the parity. For one that does, the key is made to fit the signature.
+  const [record] = signReadings([exported(500)], signerOf(0))
+  const digest = BigInt(`0x${record!.hash}`)
+  const [nonce, s] = [12_345n, order / 2n + 7n]
+  const point = secp256k1.Point.BASE.multiply(nonce).toAffine()
+  const { invert, mod } = secp256k1.etc
+  const secret = mod((s * nonce - digest) * invert(point.x, order), order)
+  const signer = makeSigner(Buffer.from(secret.toString(16).padStart(64, '0'), 'hex'))
+  await chain.enrol(signer, {
+    owner: 10_000 + ++number,
+    books: producer,
+    first: { at: genesisMs, registers: { export: 0n } },
+  })
+  const bytes = (value: bigint) => Buffer.from(value.toString(16).padStart(64, '0'), 'hex')
+  const signature = Uint8Array.of(...bytes(point.x), ...bytes(s))
+  const text = formatOcmfText(record!.payload, signature)
+  const low = await chain.toSettlement({ ...record!, signature, text }, signer)
+  t.is(low.vs & ((1n << 255n) - 1n), order - s, 'brought into the lower half')
+  const high = { ...low, vs: ((1n - (low.vs >> 255n)) << 255n) | s }
+  t.is((await chain.settle([high])).skipped[0]?.reason, 'UnknownKey')
+  t.is((await chain.settle([low])).settled[0]?.mintWh, 500n)
 })
 
 test.serial('a record of a foreign signer with high s is brought into the form that the contract takes', async (t) => {

@@ -1,4 +1,4 @@
-// `make soak`: a thousand hostile histories of a chain, each of which has to book what the registers rose by; and the
+// `make soak`: hostile histories of a chain, each of which has to book what the registers rose by; and the
 // compiler once more, byte by byte.
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
@@ -7,7 +7,7 @@ import { genesisSeconds } from './anvil.ts'
 import { Chain } from './chain.ts'
 import { rises, runChaos, steps } from './chain-chaos.ts'
 
-const [, , runs = '1000', seed = '1'] = process.argv
+const [, , runs = '200', seed = '1'] = process.argv
 const perChain = 25
 
 if (readFileSync(artifactsPath, 'utf8') !== formatArtifacts(compileContracts())) {
