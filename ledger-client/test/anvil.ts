@@ -36,12 +36,12 @@ export const genesisSeconds = 1_795_255_200
  */
 export class Anvil {
   readonly #child: ChildProcess
-  readonly #url: string
+  readonly url: string
   #id = 0
 
   private constructor(child: ChildProcess, url: string) {
     this.#child = child
-    this.#url = url
+    this.url = url
   }
 
   static async start(): Promise<Anvil> {
@@ -68,7 +68,7 @@ export class Anvil {
 
   async rpc<T = unknown>(method: string, ...params: unknown[]): Promise<T> {
     const body = JSON.stringify({ jsonrpc: '2.0', id: ++this.#id, method, params })
-    const response = await fetch(this.#url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    const response = await fetch(this.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
     const answer = (await response.json()) as { result?: T; error?: { message: string; data?: string } }
     if (answer.error !== undefined) throw new RpcError(`${method}: ${answer.error.message}`, answer.error.data)
     return answer.result as T

@@ -20,6 +20,8 @@ export const errorCodes = [
   'config/invalid',
   'config/unreadable',
   'control/unreachable',
+  'evm/refused',
+  'evm/unreachable',
   'frame/unknown-template',
   'frame/unreadable',
   'journal/broken',

@@ -59,11 +59,13 @@ contract Attestation is MeteringPoints {
 
     constructor(Watt watt_, MeteringPoints predecessor_) MeteringPoints(watt_, predecessor_) {}
 
-    /// @notice Counts what is good and skips what is bad.
-    function settle(Item[] calldata items) external {
+    /// @notice Counts what is good and skips what is bad. The answer is for whoever tries it first (`eth_call`).
+    function settle(Item[] calldata items) external returns (Reason[] memory reasons) {
         if (paused) revert Paused();
+        reasons = new Reason[](items.length);
         for (uint256 i = 0; i < items.length; i++) {
             Reason reason = _settle(items[i]);
+            reasons[i] = reason;
             if (reason != Reason.Counted) emit Skipped(i, reason);
         }
     }

@@ -53,7 +53,7 @@ export function isSettleable({ record }: ParsedOcmf): boolean {
 
 /**
  * Whether leaving a record out would change what is counted. Where a register began anew, the next one does not tell
- * what was before.
+ * what was before; so the record before it must not be left out either.
  */
 export function mustSettle(parsed: ParsedOcmf): boolean {
   return isSettleable(parsed) && parsed.record.state !== 'ok'
