@@ -150,6 +150,29 @@ test.serial('nothing is sent while gas costs more than is allowed', async (t) =>
 })
 
 test.serial(
+  'a transaction that got stuck at the highest fee allowed, and was forgotten, is not waited for',
+  async (t) => {
+    const { owner, lane } = await enrolLane([exported(100)])
+    const baseFee = (fee: bigint) => chain.anvil.rpc('anvil_setNextBlockBaseFeePerGas', `0x${fee.toString(16)}`)
+    await baseFee(gwei)
+    await chain.anvil.mine()
+    const relayer = startRelayer({ limits: { maxFeePerGas: 3n * gwei, tipPerGas: gwei } })
+    t.is(await relayer.step([lane]), 'sent')
+    for (let i = 0; i < 5; i++) {
+      await baseFee(9n * gwei)
+      await chain.anvil.mine()
+    }
+    t.is(await relayer.step([lane]), 'too-dear')
+    await chain.anvil.rpc('anvil_dropAllTransactions')
+    await baseFee(gwei)
+    await chain.anvil.mine()
+    t.is(await relayer.step([lane]), 'sent')
+    await chain.anvil.mine()
+    t.is(await chain.balanceOf(owner), 100n)
+  },
+)
+
+test.serial(
   'a transaction that nobody takes is sent again with a higher fee, also by one that knows nothing of it',
   async (t) => {
     const { owner, lane } = await enrolLane([exported(100)])

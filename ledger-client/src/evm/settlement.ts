@@ -11,7 +11,6 @@ import {
   type PublicKey,
   type Registers,
   readingStateNames,
-  sameBytes,
   toLowS,
   WattError,
 } from '@wattline/protocol'
@@ -96,18 +95,26 @@ export function toCompactSignature(
   publicKey: PublicKey,
 ): Pick<Settlement, 'r' | 'vs'> {
   const low = toLowS(signature)
-  const digest = sha256(text)
-  const parity = [0, 1].find((bit) => isRecovered(Uint8Array.of(bit, ...low), digest, publicKey))
+  const [r, s] = [toNumber(low.subarray(0, 32)), toNumber(low.subarray(32))]
+  const parity = findParity({ r, s, digest: toNumber(sha256(text)) }, publicKey)
   if (parity === undefined) throw new WattError('record/bad-signature', 'not signed by the key of this metering point')
-  return { r: toNumber(low.subarray(0, 32)), vs: toNumber(low.subarray(32)) | (BigInt(parity) << 255n) }
+  return { r, vs: s | (parity << 255n) }
 }
 
-function isRecovered(signature: Uint8Array, digest: Uint8Array, publicKey: PublicKey): boolean {
+const order = secp256k1.Point.CURVE().n
+
+// The point that the signer made, as verifying finds it: its x is r, and its y has the parity. One that lies beyond the
+// curve's order, which no signer will ever meet, has no place in this form.
+function findParity(signed: { r: bigint; s: bigint; digest: bigint }, publicKey: PublicKey): bigint | undefined {
+  const { mod, invert } = secp256k1.etc
   try {
-    const key = secp256k1.recoverPublicKey(signature, digest, { prehash: false })
-    return sameBytes(secp256k1.Point.fromBytes(key).toBytes(false), publicKey)
+    const inverse = invert(signed.s, order)
+    const base = secp256k1.Point.BASE.multiply(mod(signed.digest * inverse, order))
+    const key = secp256k1.Point.fromBytes(publicKey).multiply(mod(signed.r * inverse, order), false)
+    const { x, y } = base.add(key).toAffine()
+    return x === signed.r ? y & 1n : undefined
   } catch {
-    return false // an r that is no point on the curve leads to no key
+    return undefined // numbers that are none on the curve
   }
 }
 

@@ -70,7 +70,11 @@ export class Wallet {
     let floor = this.#inFlight?.nonce === nonce ? bump(this.#inFlight.offer) : noOffer
     for (;;) {
       const offer = await this.#offer(floor)
-      if (offer === undefined) return 'too-dear'
+      if (offer === undefined) {
+        // What waits there may be forgotten by the node: the next attempt begins at the chain's price again.
+        this.#inFlight = undefined
+        return 'too-dear'
+      }
       const raw = await this.#sign({ to, data: call.data, nonce, gasLimit, offer })
       this.#inFlight = { nonce, offer, block }
       if (await this.#submit(raw)) return 'sent'
