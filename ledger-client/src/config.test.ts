@@ -95,6 +95,17 @@ test('an embedded broker with credentials may be reached from outside', (t) => {
   t.deepEqual(problems(`${head}mqtt: { embedded: { host: 0.0.0.0, port: 1883, credentialsFile: c } }`), [])
 })
 
+test('a chain to relay to has its limits, and a key file that begins at the config', (t) => {
+  const evm = 'rpcUrl: "https://node.example", attestation: "0x5fbdb2315678afecb367f032d93f642f64180aa3", keyFile: ./k'
+  const config = decodeConfig(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { ${evm} }\n`, '/etc/w/ledger.yaml')
+  t.like(config.evm, { keyFile: '/etc/w/k', confirmations: 12, maxFeeGwei: 50, everySeconds: 60 })
+  const wrong = problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { ${evm}, tipGwei: 60, color: red }\n`)
+  t.regex(wrong.join('\n'), /evm\.color/)
+  const tip = problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { ${evm}, tipGwei: 60 }\n`)
+  t.regex(tip.join('\n'), /tipGwei is part of maxFeeGwei/)
+  t.regex(problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { rpcUrl: "ws://x" }\n`).join('\n'), /evm\.rpcUrl/)
+})
+
 test('what is no YAML, or not there, says so', (t) => {
   t.regex(problems('a: [').join(), /no YAML/)
   t.is(t.throws(() => loadConfig('/nowhere/ledger.yaml'), { instanceOf: WattError })?.code, 'config/unreadable')

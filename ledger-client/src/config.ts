@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
+import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
 import { type VerifierName, verifierNames } from './verifiers/pick.ts'
 
 /** Every default there is. */
@@ -46,6 +47,7 @@ export interface LedgerConfig {
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
   readonly http?: { readonly host: string; readonly port: number }
+  readonly evm?: EvmConfig
 }
 
 const port = integerBetween(0, 65_535)
@@ -112,6 +114,7 @@ export const configShape = v.strictObject({
   }),
   mqtt,
   http: v.optional(v.strictObject({ host: text, port })),
+  evm: v.optional(evmShape),
 })
 
 /** Reads a config file. Every problem is told at once, with its path. */
@@ -141,6 +144,7 @@ export function decodeConfig(yaml: string, path: string): LedgerConfig {
     ledger: { ...ledger, dataDir: resolve(folder, ledger.dataDir) },
     mqtt: toMqtt(broker, folder),
     ...(rest.http === undefined ? {} : { http: rest.http }),
+    ...(rest.evm === undefined ? {} : { evm: toEvm(rest.evm, folder) }),
   }
 }
 

@@ -17,6 +17,7 @@ export const exitCodes = {
 const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['config/', exitCodes.config],
   ['key/', exitCodes.config],
+  ['evm/', exitCodes.unavailable],
   ['port/', exitCodes.unavailable],
   ['storage/locked', exitCodes.temporary],
   ['storage/full', exitCodes.temporary],

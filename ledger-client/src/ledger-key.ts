@@ -18,6 +18,12 @@ import { pickSigner } from './verifiers/pick.ts'
 export async function loadLedgerKey(dataDir: string): Promise<Signer> {
   const path = join(dataDir, 'ledger.key')
   if (!existsSync(path)) createKey(dataDir, path)
+  return pickSigner(readKeyFile(path))
+}
+
+/** Reads a secret key of 64 hex digits from a file that nobody else may read. */
+export function readKeyFile(path: string): Uint8Array {
+  if (!existsSync(path)) throw new WattError('key/unreadable', `${path}: there is no such file`)
   const mode = statSync(path).mode & 0o777
   if ((mode & 0o077) !== 0) {
     throw new WattError('key/unreadable', `${path}: mode 0600 expected, others may read it (0${mode.toString(8)})`)
@@ -27,7 +33,7 @@ export async function loadLedgerKey(dataDir: string): Promise<Signer> {
     throw new WattError('key/unreadable', `${path}: 64 hex digits expected, got ${secret?.length ?? 'no'} bytes`)
   }
   makeSigner(secret) // refuses a number that is no key
-  return pickSigner(secret)
+  return secret
 }
 
 // The name appears with the whole key behind it or not at all, also in a power cut; an existing key is never replaced.

@@ -36,6 +36,7 @@ function buildProgram(): Command {
   addPoints(program)
   addChecks(program)
   addEnrolment(program)
+  addRelay(program)
   return program
 }
 
@@ -209,6 +210,27 @@ function addEnrolment(program: Command): void {
         print(`${toJson(await revoke(loadConfig(config), options))}\n`)
       },
     )
+}
+
+function addRelay(program: Command): void {
+  command(program, 'relay', 'bring what was counted to the contract on a chain (section evm of the config)')
+    .option('--once', 'end once there is nothing left to send')
+    .action(async ({ config: path, once }: { config: string; once?: true }) => {
+      const config = loadConfig(path)
+      const { evm } = config
+      if (evm === undefined) throw new WattError('config/invalid', `${path}: section evm expected`)
+      const [{ makeLogger }, { runRelay }, { readKeyFile }] = await Promise.all([
+        import('./log.ts'),
+        import('./evm/relay.ts'),
+        import('./ledger-key.ts'),
+      ])
+      const end = new AbortController()
+      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => end.abort())
+      const log = makeLogger(config.ledger.logLevel)
+      const { dataDir } = config.ledger
+      const secretKey = readKeyFile(evm.keyFile)
+      await runRelay({ dataDir, config: evm, secretKey, log, signal: end.signal, once: once === true })
+    })
 }
 
 function parseCount(text: string): number {

@@ -22,6 +22,8 @@ export const errorCodes = [
   'control/unreachable',
   'driver/refused',
   'drivers/invalid',
+  'evm/refused',
+  'evm/unreachable',
   'frame/unknown-template',
   'frame/unreadable',
   'journal/broken',

@@ -1,0 +1,134 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { WattError } from '@wattline/protocol'
+import { addr, Transaction } from 'micro-eth-signer'
+import { decodeQuantity, type Rpc } from './rpc.ts'
+
+/** What a wallet may spend, in wei for each unit of gas. */
+export interface FeeLimits {
+  /** Above this nothing is sent: it waits for a cheaper hour. */
+  readonly maxFeePerGas: bigint
+  readonly tipPerGas: bigint
+}
+
+/** What became of a wish to send. */
+export type Sent = 'sent' | 'too-dear'
+
+/** What a transaction offers for each unit of gas, in wei. */
+interface Offer {
+  readonly fee: bigint
+  readonly tip: bigint
+}
+
+interface InFlight {
+  readonly nonce: bigint
+  readonly offer: Offer
+  readonly block: bigint
+}
+
+const noOffer: Offer = { fee: 0n, tip: 0n }
+
+/** Blocks after which a transaction is sent again with a higher fee. */
+const patienceBlocks = 4n
+
+/**
+ * Sends one transaction at a time. What it remembers only saves fees: the nonce is always the next that the chain would
+ * take, so after a crash or a reorg at worst a transaction takes the place of an older one, or comes twice. Either is
+ * harmless, as the contract counts nothing twice.
+ */
+export class Wallet {
+  readonly address: string
+  readonly #rpc: Rpc
+  readonly #secretKey: Uint8Array
+  readonly #limits: FeeLimits
+  #chainId: bigint | undefined
+  #inFlight: InFlight | undefined
+
+  constructor(rpc: Rpc, secretKey: Uint8Array, limits: FeeLimits) {
+    this.#rpc = rpc
+    this.#secretKey = secretKey
+    this.#limits = limits
+    this.address = addr.fromPrivateKey(secretKey).toLowerCase()
+  }
+
+  /** Whether the last transaction is still waited for. */
+  async isBusy(): Promise<boolean> {
+    if (this.#inFlight === undefined) return false
+    const { nonce, block } = this.#inFlight
+    const next = await this.#nonce()
+    // Mined, or below: a reorg has taken back what it stood on.
+    if (next !== nonce) this.#inFlight = undefined
+    return next === nonce && (await this.#block()) < block + patienceBlocks
+  }
+
+  /** Signs and sends one call. */
+  async send(to: string, data: Uint8Array): Promise<Sent> {
+    const call = { from: this.address, to, data: `0x${bytesToHex(data)}` }
+    // As of what is mined: where an older transaction of ours waits, this one would look cheaper than it is without it.
+    const gas = decodeQuantity(await this.#rpc.ask('eth_estimateGas', call, 'latest'), 'eth_estimateGas')
+    const gasLimit = gas + gas / 5n // heads may move until it is mined
+    const [nonce, block] = [await this.#nonce(), await this.#block()]
+    let floor = this.#inFlight?.nonce === nonce ? bump(this.#inFlight.offer) : noOffer
+    for (;;) {
+      const offer = await this.#offer(floor)
+      if (offer === undefined) {
+        // What waits there may be forgotten by the node: the next attempt begins at the chain's price again.
+        this.#inFlight = undefined
+        return 'too-dear'
+      }
+      const raw = await this.#sign({ to, data: call.data, nonce, gasLimit, offer })
+      this.#inFlight = { nonce, offer, block }
+      if (await this.#submit(raw)) return 'sent'
+      floor = bump(offer)
+    }
+  }
+
+  // False where another transaction of ours waits at this nonce, from before a crash, and pays about as much.
+  async #submit(raw: string): Promise<boolean> {
+    try {
+      await this.#rpc.ask('eth_sendRawTransaction', raw)
+      return true
+    } catch (error) {
+      if (!(error instanceof WattError) || error.code !== 'evm/refused') throw error
+      // The same bytes once more, or a nonce that was taken meanwhile: nodes have no codes for these.
+      if (/already (known|imported)|nonce too low/i.test(error.message)) return true
+      if (/underpriced/i.test(error.message)) return false
+      throw error
+    }
+  }
+
+  async #sign(call: { to: string; data: string; nonce: bigint; gasLimit: bigint; offer: Offer }): Promise<string> {
+    const { offer, ...rest } = call
+    this.#chainId ??= decodeQuantity(await this.#rpc.ask('eth_chainId'), 'eth_chainId')
+    const fees = { maxFeePerGas: offer.fee, maxPriorityFeePerGas: offer.tip }
+    const transaction = Transaction.prepare({ ...rest, ...fees, chainId: this.#chainId, value: 0n })
+    return transaction.signBy(this.#secretKey, false).toHex()
+  }
+
+  // Twice the base fee outlasts six full blocks in a row; undefined where the chain costs more than is allowed.
+  async #offer(floor: Offer): Promise<Offer | undefined> {
+    const block = (await this.#rpc.ask('eth_getBlockByNumber', 'latest', false)) as { baseFeePerGas?: unknown } | null
+    const baseFee = block?.baseFeePerGas === undefined ? 0n : decodeQuantity(block.baseFeePerGas, 'baseFeePerGas')
+    const { maxFeePerGas, tipPerGas } = this.#limits
+    const tip = larger(tipPerGas, floor.tip)
+    if (baseFee + tip > maxFeePerGas || floor.fee > maxFeePerGas) return undefined
+    const fee = larger(2n * baseFee + tip, floor.fee)
+    return { fee: fee < maxFeePerGas ? fee : maxFeePerGas, tip }
+  }
+
+  async #nonce(): Promise<bigint> {
+    return decodeQuantity(await this.#rpc.ask('eth_getTransactionCount', this.address, 'latest'), 'nonce')
+  }
+
+  async #block(): Promise<bigint> {
+    return decodeQuantity(await this.#rpc.ask('eth_blockNumber'), 'eth_blockNumber')
+  }
+}
+
+// Nodes take a replacement that offers at least a tenth more of both.
+function bump({ fee, tip }: Offer): Offer {
+  return { fee: (fee * 5n) / 4n + 1n, tip: (tip * 5n) / 4n + 1n }
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
+}
