@@ -16,7 +16,7 @@ meters: [{ id: roof, bus: lan, unitId: 1, profile: eastron-sdm630, role: produce
 ocpp: { host: 127.0.0.1, port: 9220 }`,
     '/etc/gateway.yaml',
   )
-  const view = (id: string, upstream: object) => ({ id, connected: false, connectors: {}, upstream })
+  const view = (id: string, upstream: object) => ({ id, connected: false, known: true, connectors: {}, upstream })
   const result = [
     view('CP1', { identity: 'DE*1', state: 'connected', waiting: 0, aside: 0 }),
     view('CP2', { identity: 'DE*2', state: 'unreachable', reason: 'no \u001b[2J route', waiting: 12, aside: 1 }),

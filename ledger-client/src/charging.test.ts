@@ -327,7 +327,7 @@ test('SPEC-87: whatever is lost, doubled, reordered and restarted, each watt-hou
           const [a, b] = [from % sent.length, (from + by) % sent.length]
           ;[sent[a], sent[b]] = [sent[b]!, sent[a]!]
           if (by === 0) sent.push(sent[a]!)
-          if (by === 1) sent.splice(a, 1)
+          if (by === 1 && sent.length > 1) sent.splice(a, 1)
         }
         const teardowns: (() => void)[] = []
         try {
