@@ -90,12 +90,11 @@ const next = ({ minA, stepsA }: Claim, share: number) =>
       : share + 0.1
     : (stepsA.find((step) => step > share && step >= minA) ?? Number.POSITIVE_INFINITY)
 
-const below = ({ minA, stepsA }: Claim, share: number) =>
+/** The least that a charger can be set to without falling below a current. */
+const floor = ({ minA, stepsA }: Claim, current: number) =>
   stepsA === undefined
-    ? share <= minA
-      ? 0
-      : share - 0.1
-    : (stepsA.findLast((step) => step < share && step >= minA) ?? 0)
+    ? Math.max(minA, current)
+    : (stepsA.find((step) => step >= Math.max(minA, current)) ?? Number.POSITIVE_INFINITY)
 
 /** The limits that keep a charger from its next step. */
 const holding = (one: Claim, shares: ReadonlyMap<string, number>, limits: readonly Limit[]) => {
@@ -129,7 +128,7 @@ test('whatever the house: nothing is left that somebody could take with one step
   )
 })
 
-test('whatever the house: who could take more is held by a limit where nobody came from higher', (t) => {
+test('whatever the house: who could take more is held by a limit where nobody who has more could make room', (t) => {
   fc.assert(
     fc.property(sites, ({ claims: given, limits }) => {
       const shares = allocate(given, limits)
@@ -139,8 +138,13 @@ test('whatever the house: who could take more is held by a limit where nobody ca
         if (share === 0 || wanted > one.maxA + 1e-9) continue
         const others = (each: Limit) =>
           given.filter(({ id, priority }) => each.weights.has(id) && priority <= one.priority)
-        // Nobody took its last step from where the one that is held would come with its next.
-        const isFair = (each: Limit) => others(each).every((other) => below(other, shares.get(other.id) ?? 0) < wanted)
+        const isFair = (each: Limit) => {
+          // What all could give back who would still have as much as the one that is held comes to with its next step.
+          const spare = others(each)
+            .map((other) => (shares.get(other.id) ?? 0) - floor(other, wanted))
+            .reduce((sum, more) => sum + Math.max(0, more), 0)
+          return used(each, shares) - spare + (wanted - share) > each.limitA - 1e-6
+        }
         t.true(holding(one, shares, limits).some(isFair))
       }
     }),
