@@ -1,21 +1,19 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { stringify } from 'yaml'
-import { acceptSwap, exportRecords, printCertificates, printKeys } from './commands.ts'
 import { loadConfig } from './config.ts'
-import { drainOutbox } from './drain.ts'
 import { addDriverCommands, addRemoteCommands } from './drivers/drivers-cli.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
-import { watchMeter } from './live/live-command.ts'
 import { defaultProfileFolder, loadProfiles } from './modbus/profiles.ts'
-import { abandonStation, adoptStation, callStation, listStations } from './ocpp-command.ts'
-import { listMessages } from './ocpp-messages-command.ts'
-import { recover } from './recover.ts'
 import { runGateway } from './run.ts'
-import { parseUnitIds, type ScanCommand, scan } from './scan/scan-command.ts'
-import { listSessions } from './sessions-command.ts'
+import type { ScanCommand } from './scan/scan-command.ts'
+import { parseUnitIds } from './scan/unit-ids.ts'
 import { checkProfiles } from './setup.ts'
 import type { FrameOutcome } from './store/ocpp-journal.ts'
 import { gatewayVersion } from './version.ts'
+
+// Loaded only where it is used: what a command takes in memory is not for the program that runs for years.
+const commands = () => import('./commands.ts')
+const ocppCommands = () => import('./ocpp-command.ts')
 
 interface ConfigOption {
   readonly config: string
@@ -60,26 +58,30 @@ function buildProgram(): Command {
   withConfig(program.command('export'))
     .description('print the signed records, one OCMF text a line, in the order of their sequence')
     .option('--meter <id>', 'only this meter or charging point')
-    .action(({ config, meter }: ConfigOption & { meter?: string }) => exportRecords(loadConfig(config), stdout, meter))
+    .action(async ({ config, meter }: ConfigOption & { meter?: string }) =>
+      (await commands()).exportRecords(loadConfig(config), stdout, meter),
+    )
   withConfig(program.command('keys'))
     .description('print the public key of each meter and charging point: its id and SPKI in hex')
-    .action(({ config }: ConfigOption) => printKeys(loadConfig(config), stdout))
+    .action(async ({ config }: ConfigOption) => (await commands()).printKeys(loadConfig(config), stdout))
   withConfig(program.command('certificates'))
     .description("print the certificate of each meter and charging point, for the ledger's operator to enrol")
-    .action(({ config }: ConfigOption) => printCertificates(loadConfig(config), stdout))
+    .action(async ({ config }: ConfigOption) => (await commands()).printCertificates(loadConfig(config), stdout))
   withConfig(program.command('accept-swap'))
     .description('accept a meter that was changed or reset: counting starts anew at its next reading')
     .requiredOption('--meter <id>', 'the meter')
-    .action(({ config, meter }: ConfigOption & { meter: string }) => acceptSwap(loadConfig(config), stdout, meter))
+    .action(async ({ config, meter }: ConfigOption & { meter: string }) =>
+      (await commands()).acceptSwap(loadConfig(config), stdout, meter),
+    )
   withConfig(program.command('drain'))
     .description('send what still waits and take the receipts, without reading a meter')
     .option('--timeout <seconds>', 'give up after this long', (text) => toSeconds(text), 60)
     .action(async ({ config, timeout }: ConfigOption & { timeout: number }) => {
-      process.exitCode = await drainOutbox(loadConfig(config), stdout, timeout)
+      process.exitCode = await (await import('./drain.ts')).drainOutbox(loadConfig(config), stdout, timeout)
     })
   withConfig(program.command('recover'))
     .description('save what is readable of a damaged database, and put it aside')
-    .action(({ config }: ConfigOption) => recover(loadConfig(config), stdout))
+    .action(async ({ config }: ConfigOption) => (await import('./recover.ts')).recover(loadConfig(config), stdout))
   addScan(program)
   addWatch(program)
   addOcpp(program)
@@ -112,7 +114,10 @@ function addScan(program: Command): void {
     .action(async ({ stopBits, ...rest }: Omit<ScanCommand, 'stopBits'> & { stopBits?: '1' | '2' }) => {
       const command =
         stopBits === undefined ? rest : { ...rest, stopBits: stopBits === '1' ? (1 as const) : (2 as const) }
-      process.exitCode = await scan(command, loadProfiles(defaultProfileFolder()))
+      process.exitCode = await (await import('./scan/scan-command.ts')).scan(
+        command,
+        loadProfiles(defaultProfileFolder()),
+      )
     })
 }
 
@@ -135,7 +140,7 @@ function addWatch(program: Command): void {
     .option('--json', 'print each look as one line of JSON')
     .option('--trace', 'print every frame: direction, gap, bytes in hex, state of its CRC')
     .action(async (options: unknown) => {
-      process.exitCode = await watchMeter(options, stdout)
+      process.exitCode = await (await import('./live/live-command.ts')).watchMeter(options, stdout)
     })
 }
 
@@ -146,8 +151,8 @@ function addOcpp(program: Command): void {
     .description('list the stations since its start, also those that were turned away, and why')
     .requiredOption('--config <file>', 'the configuration, in YAML')
     .option('--json', 'print everything as JSON')
-    .action(({ config, json }: ConfigOption & { json?: boolean }) =>
-      listStations(loadConfig(config), stdout, json === true),
+    .action(async ({ config, json }: ConfigOption & { json?: boolean }) =>
+      (await ocppCommands()).listStations(loadConfig(config), stdout, json === true),
     )
   ocpp
     .command('sessions')
@@ -155,8 +160,8 @@ function addOcpp(program: Command): void {
     .requiredOption('--config <file>', 'the configuration, in YAML')
     .option('--json', 'print everything as JSON')
     .option('--most <count>', 'only the latest', (text) => toCount(text), 1000)
-    .action(({ config, json, most }: ConfigOption & { json?: boolean; most: number }) =>
-      listSessions(loadConfig(config), stdout, { most, asJson: json === true }),
+    .action(async ({ config, json, most }: ConfigOption & { json?: boolean; most: number }) =>
+      (await import('./sessions-command.ts')).listSessions(loadConfig(config), stdout, { most, asJson: json === true }),
     )
   ocpp
     .command('call')
@@ -165,8 +170,12 @@ function addOcpp(program: Command): void {
     .argument('<action>', 'such as GetConfiguration or GetVariables')
     .argument('[json]', 'the payload', '{}')
     .requiredOption('--config <file>', 'the configuration, in YAML')
-    .action((station: string, action: string, json: string, { config }: ConfigOption) =>
-      callStation(loadConfig(config), { output: stdout, warnings: stderr }, { station, action, json }),
+    .action(async (station: string, action: string, json: string, { config }: ConfigOption) =>
+      (await ocppCommands()).callStation(
+        loadConfig(config),
+        { output: stdout, warnings: stderr },
+        { station, action, json },
+      ),
     )
   addRemoteCommands(ocpp, stdout)
   ocpp
@@ -176,8 +185,8 @@ function addOcpp(program: Command): void {
     .requiredOption('--config <file>', 'the configuration, in YAML')
     .addOption(new Option('--outcome <outcome>').choices(['accepted', 'mended', 'quarantined']))
     .option('--json', 'print each as one line of JSON, with the frame as it came')
-    .action((station: string | undefined, options: ConfigOption & { outcome?: FrameOutcome; json?: boolean }) =>
-      listMessages(loadConfig(options.config), stdout, {
+    .action(async (station: string | undefined, options: ConfigOption & { outcome?: FrameOutcome; json?: boolean }) =>
+      (await import('./ocpp-messages-command.ts')).listMessages(loadConfig(options.config), stdout, {
         station,
         outcome: options.outcome,
         asJson: options.json === true,
@@ -201,14 +210,17 @@ function addAdoption(ocpp: Command): void {
       const wanted = ([0, 1, 2, 3] as const).find((level) => String(level) === options.profile)
       const order = { station, waitSeconds: Math.ceil(options.wait), asJson: options.json === true }
       const profiled = wanted === undefined ? order : { ...order, profile: wanted }
-      if (!(await adoptStation(loadConfig(options.config), stdout, profiled))) process.exitCode = exitCodes.findings
+      if (!(await (await ocppCommands()).adoptStation(loadConfig(options.config), stdout, profiled)))
+        process.exitCode = exitCodes.findings
     })
   ocpp
     .command('abandon')
     .description('take an adoption back')
     .argument('<station>', "the station's identity")
     .requiredOption('--config <file>', 'the configuration, in YAML')
-    .action((station: string, { config }: ConfigOption) => abandonStation(loadConfig(config), stdout, station))
+    .action(async (station: string, { config }: ConfigOption) =>
+      (await ocppCommands()).abandonStation(loadConfig(config), stdout, station),
+    )
 }
 
 // Loaded only where it is used: the library for certificates takes its memory.

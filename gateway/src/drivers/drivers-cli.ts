@@ -14,7 +14,6 @@ import { type Command, InvalidArgumentError } from 'commander'
 import * as v from 'valibot'
 import type { Output } from '../commands.ts'
 import { loadConfig } from '../config.ts'
-import { askGateway } from '../ocpp-command.ts'
 import { writeDurably } from '../store/atomic-file.ts'
 import { openExistingStore } from '../store/database.ts'
 import { loadDriverList } from '../store/driver-list.ts'
@@ -28,8 +27,10 @@ import {
   readText,
   writeDriverFile,
 } from './driver-file.ts'
-import { ensureListKey, loadListKey, signList } from './list-maker.ts'
-import { tellPlace } from './places.ts'
+import { tellPlace } from './tell-place.ts'
+
+// Loaded only where it is used, as the other commands are.
+const listMaker = () => import('./list-maker.ts')
 
 const configOption = ['--config <file>', 'the configuration, in YAML'] as const
 const fileOption = ['--file <file>', 'the drivers with their tokens, in YAML'] as const
@@ -46,7 +47,7 @@ export function addDriverCommands(program: Command, output: Output): void {
     .command('key')
     .description('make the key that signs lists, where there is none; print its public half, for drivers.listKey')
     .requiredOption(...keyOption)
-    .action(({ key }: { key: string }) => void output.write(`${ensureListKey(key)}\n`))
+    .action(async ({ key }: { key: string }) => void output.write(`${(await listMaker()).ensureListKey(key)}\n`))
   drivers
     .command('add')
     .description("add a driver's token; `-` reads it from the standard input, where no other user sees it")
@@ -70,7 +71,8 @@ export function addDriverCommands(program: Command, output: Output): void {
     .requiredOption(...fileOption)
     .requiredOption(...keyOption)
     .requiredOption('--out <file>', 'where the list goes; a list there is replaced by a newer one')
-    .action(({ file, key, out }: { file: string; key: string; out: string }) => {
+    .action(async ({ file, key, out }: { file: string; key: string; out: string }) => {
+      const { loadListKey, signList } = await listMaker()
       const list = signList(readDriverFile(file), loadListKey(key), { path: out, nowMs: Date.now() })
       output.write(`${out}: ${list.drivers.length} drivers, ${list.groups.length} groups, serial ${list.serial}\n`)
     })
@@ -194,7 +196,8 @@ const wholeNumber = (text: string) => {
 
 /** `ocpp start`, `stop`, `reserve` and the like: done by the running gateway. */
 export function addRemoteCommands(ocpp: Command, output: Output): void {
-  const ask = async (config: string, command: DriverCommand) => await askGateway(loadConfig(config), command)
+  const ask = async (config: string, command: DriverCommand) =>
+    await (await import('../ocpp-command.ts')).askGateway(loadConfig(config), command)
   const tell = async (config: string, command: DriverCommand) => {
     const answer = decodeWith(wordsShape, await ask(config, command), 'answer of the gateway', 'control/unreachable')
     output.write(`${answer.words}\n`)

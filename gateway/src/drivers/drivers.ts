@@ -12,13 +12,14 @@ import { type DriversConfig, driversDefaults } from './drivers-config.ts'
 import { type ListAnswer, ListKeeper } from './list-keeper.ts'
 import { LocalLists } from './local-list.ts'
 import { applyOfflineRule } from './offline-rule.ts'
-import { type HolderTerms, Places, tellPlace } from './places.ts'
+import { type HolderTerms, Places } from './places.ts'
 import { RefusedStarts } from './refused-starts.ts'
 import { Remote } from './remote.ts'
 import { ReservationDesk, type Reserved } from './reservation-desk.ts'
 import { RunningSessions } from './running-sessions.ts'
 import { makeSecret } from './secrets.ts'
 import { placesTold, type StationLink } from './station-link.ts'
+import { tellPlace } from './tell-place.ts'
 
 export interface DriversParts {
   /** Without it nobody is known by a card; what is reserved or begun by remote works. */

@@ -14,6 +14,7 @@ import type { Store } from '../store/database.ts'
 import { type CodeWay, type NewPermit, type Permit, PermitStore } from '../store/permits.ts'
 import { CodeTries } from './code-tries.ts'
 import type { ListAnswer } from './list-keeper.ts'
+import { tellPlace } from './tell-place.ts'
 
 /** Says whether a token may charge at all, reservations aside. */
 export type KnownDrivers = (idToken: string, type?: string) => ListAnswer
@@ -212,11 +213,6 @@ export class Places implements Authorizer {
     this.#permits.prolong(permit.number, this.#nowMs + graceMs)
     return 'opens'
   }
-}
-
-/** A place in words. */
-export function tellPlace({ stationId, connectorId }: ChargingPlace): string {
-  return connectorId === 0 ? stationId : `${stationId} connector ${connectorId}`
 }
 
 function makeToken(): string {

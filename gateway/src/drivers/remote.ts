@@ -3,9 +3,9 @@ import { WattError } from '@wattline/protocol'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { ListAnswer } from './list-keeper.ts'
 import type { KnownDrivers, Places, TakenCode } from './places.ts'
-import { tellPlace } from './places.ts'
 import type { RunningSession, RunningSessions } from './running-sessions.ts'
 import { requireVersion, type StationLink, statusOf } from './station-link.ts'
+import { tellPlace } from './tell-place.ts'
 
 export interface RemoteParts {
   readonly places: Places

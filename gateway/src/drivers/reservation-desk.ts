@@ -4,8 +4,9 @@ import type { Scheduler } from '../modbus/scheduler.ts'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
 import { type Permit, PermitStore } from '../store/permits.ts'
-import { type HolderTerms, type Places, tellPlace } from './places.ts'
+import type { HolderTerms, Places } from './places.ts'
 import { connectedVersion, type StationLink, statusOf } from './station-link.ts'
+import { tellPlace } from './tell-place.ts'
 
 export interface ReservationDeskParts {
   readonly store: Store
