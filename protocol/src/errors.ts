@@ -3,6 +3,7 @@
  * receipts and exit messages, and never change their meaning.
  */
 export const errorCodes = [
+  'anchor/invalid',
   'broker/unreachable',
   'bus/closed',
   'bus/exception',
@@ -43,6 +44,10 @@ export const errorCodes = [
   'port/occupied',
   'profile/invalid',
   'profile/unknown',
+  'proof/malformed',
+  'proof/mismatch',
+  'proof/not-included',
+  'proof/unavailable',
   'reading/not-implemented',
   'reading/out-of-range',
   'reading/short',
