@@ -13,6 +13,7 @@ import { auditLedger } from './audit/audit.ts'
 import type { AuditReport } from './audit/report.ts'
 import type { LedgerConfig } from './config.ts'
 import { type LedgerEngine, openLedger } from './engine.ts'
+import { readLedgerPublicKey } from './ledger-key.ts'
 import { type Terms, termsOf, toPointId } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
@@ -34,7 +35,7 @@ export function look<T>(config: LedgerConfig, work: (db: Database) => T): T {
 /** Checks everything again. */
 export async function verifyLedger(config: LedgerConfig): Promise<AuditReport> {
   const verifier = await pickVerifier(config.ledger.verifier)
-  return look(config, (db) => auditLedger(db, verifier))
+  return look(config, (db) => auditLedger(db, verifier, readLedgerPublicKey(config.ledger.dataDir)))
 }
 
 async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {

@@ -1,5 +1,6 @@
 import { type Clock, type SignatureVerifier, WattError } from '@wattline/protocol'
 import { Enrolment } from './enrolment.ts'
+import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
 import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
 import { Registry } from './registry.ts'
@@ -29,6 +30,7 @@ export const batchLimits = { messages: 500, ms: 100 } as const
 export class LedgerEngine {
   readonly db: Database
   readonly registry: Registry
+  readonly ledger: Ledger
   readonly enrolment: Enrolment
   readonly quarantine: Quarantine
   readonly intake: Intake
@@ -40,6 +42,7 @@ export class LedgerEngine {
     const open = options.enrolment === 'open'
     const ledger = new SqliteLedger(db, clock)
     this.db = db
+    this.ledger = ledger
     this.registry = new Registry(db)
     this.enrolment = new Enrolment(db, this.registry, ledger, { clock, open })
     this.intake = new Intake(db, clock, options.backlogLimit)

@@ -11,14 +11,20 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { fromHex, makeSigner, type Signer, WattError } from '@wattline/protocol'
+import { fromHex, makeSigner, type PublicKey, type Signer, WattError } from '@wattline/protocol'
 import { pickSigner } from './verifiers/pick.ts'
 
-/** Loads the key that signs receipts, or makes it at the first start. Gateways trust the first one that they meet. */
+/** Loads the key that signs receipts and anchors, or makes it at the first start. Gateways trust the first one that they meet. */
 export async function loadLedgerKey(dataDir: string): Promise<Signer> {
   const path = join(dataDir, 'ledger.key')
   if (!existsSync(path)) createKey(dataDir, path)
   return pickSigner(readKeyFile(path))
+}
+
+/** The ledger's public key, where its secret one is at hand: whoever checks a copy of the data has none. */
+export function readLedgerPublicKey(dataDir: string): PublicKey | undefined {
+  const path = join(dataDir, 'ledger.key')
+  return existsSync(path) ? makeSigner(readKeyFile(path)).publicKey : undefined
 }
 
 /** Reads a secret key of 64 hex digits from a file that nobody else may read. */

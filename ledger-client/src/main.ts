@@ -178,8 +178,8 @@ function addChecks(program: Command): void {
 }
 
 function formatAudit({ ok, faults, counts }: AuditReport): string {
-  const { points, records, entries, accounts } = counts
-  const what = `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n`
+  const { points, records, entries, accounts, anchors } = counts
+  const what = `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts, ${anchors} anchors\n`
   return ok
     ? `nothing wrong: ${what}`
     : `checked ${what}${formatTable(

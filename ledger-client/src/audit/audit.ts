@@ -1,4 +1,5 @@
-import { isEquivocation, parsePublicKey, type SignatureVerifier } from '@wattline/protocol'
+import { isEquivocation, type PublicKey, parsePublicKey, type SignatureVerifier } from '@wattline/protocol'
+import { auditAnchors } from '../proof/anchor-audit.ts'
 import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms, type StatedTerms } from './journal-audit.ts'
@@ -6,9 +7,10 @@ import { RecordAudit } from './record-audit.ts'
 import { type AuditReport, Faults } from './report.ts'
 
 /** Checks everything again that the ledger claims: nothing is taken from a stored result that can be worked out. */
-export function auditLedger(db: Database, verifier: SignatureVerifier): AuditReport {
+export function auditLedger(db: Database, verifier: SignatureVerifier, ledgerKey?: PublicKey): AuditReport {
   return db.read(() => {
     const [file, chain, journal, booking] = [new Faults(), new Faults(), new Faults(), new Faults()]
+    const anchor = new Faults()
     const problem = db.quickCheck()
     if (problem !== undefined) file.add('file', 'storage/corrupt', problem)
     const registry = new Registry(db)
@@ -23,9 +25,10 @@ export function auditLedger(db: Database, verifier: SignatureVerifier): AuditRep
     checkStrays(db, chain)
     checkProofs(db, verifier, booking)
     const { entries, accounts } = new JournalAudit(db, journal).check()
+    const anchors = auditAnchors(db, { verifier, ledgerKey }, anchor)
     // The chain's faults come first: they are the cause, what does not fit the journal follows from them.
-    const faults = [file, chain, journal, booking].flatMap(({ found }) => found).slice(0, 100)
-    return { ok: faults.length === 0, faults, counts: { points: points.length, records, entries, accounts } }
+    const faults = [file, chain, journal, booking, anchor].flatMap(({ found }) => found).slice(0, 100)
+    return { ok: faults.length === 0, faults, counts: { points: points.length, records, entries, accounts, anchors } }
   })
 }
 

@@ -18,6 +18,7 @@ export interface AuditReport {
     readonly records: number
     readonly entries: number
     readonly accounts: number
+    readonly anchors: number
   }
 }
 

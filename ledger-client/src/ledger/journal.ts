@@ -30,9 +30,13 @@ export const genesisHash = '0'.repeat(64)
  * `[id, at, kind, claim, point, note, [[account, amount], ...]]` with amounts as decimal strings, in UTF-8.
  */
 export function hashEntry(previousHash: string, entry: Entry): string {
+  return hash('sha256', previousHash + formatEntry(entry))
+}
+
+/** An entry as it is hashed. */
+export function formatEntry(entry: Entry): string {
   const postings = entry.postings.map(({ account, amount }) => [account, amount.toString()])
-  const content = [entry.id, entry.at, entry.kind, entry.claim, entry.point, entry.note, postings]
-  return hash('sha256', previousHash + JSON.stringify(content))
+  return JSON.stringify([entry.id, entry.at, entry.kind, entry.claim, entry.point, entry.note, postings])
 }
 
 /** The facts of a booking that its postings follow from. */

@@ -16,7 +16,7 @@ export interface Booking {
 }
 
 /** What is written into the journal without moving anything. */
-export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap'] as const
+export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap', 'anchor'] as const
 export type NoteKind = (typeof noteKinds)[number]
 
 /**
@@ -30,8 +30,8 @@ export interface Ledger {
   find(claim: string): number | undefined
   /** What an account holds, in base units. */
   balance(account: string): Wh
-  /** Writes down an event and gives its entry. */
-  note(kind: NoteKind, point: PointId, note: object): number
+  /** Writes down an event and gives its entry; what concerns the ledger as a whole names no point. */
+  note(kind: NoteKind, point: PointId | null, note: object): number
 }
 
 export const accountOf = {

@@ -81,11 +81,17 @@ export class SqliteLedger implements Ledger {
     return amount
   }
 
-  note(kind: NoteKind, point: PointId, note: object): number {
+  note(kind: NoteKind, point: PointId | null, note: object): number {
     return this.#append(kind, null, point, note, [])
   }
 
-  #append(kind: string, claim: string | null, point: PointId, note: object, postings: readonly Posting[]): number {
+  #append(
+    kind: string,
+    claim: string | null,
+    point: PointId | null,
+    note: object,
+    postings: readonly Posting[],
+  ): number {
     if (sumOf(postings) !== 0n) {
       throw new WattError('journal/unbalanced', `claim ${claim}: postings sum to ${sumOf(postings)}`)
     }

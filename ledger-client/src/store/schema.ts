@@ -174,4 +174,26 @@ export const migrations: readonly string[] = [
   ALTER TABLE point ADD COLUMN session_wh INTEGER;  -- counted since its begin, not booked yet
   ALTER TABLE point ADD COLUMN session_sound INTEGER;
   `,
+  `
+  -- SPEC-97: the Merkle trees over records and over journal entries. A row holds up to 256 hashes; only the last one of
+  -- a level grows.
+  CREATE TABLE merkle_tile (
+    tree TEXT NOT NULL,         -- 'records' or 'entries'
+    level INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hashes BLOB NOT NULL,
+    PRIMARY KEY (tree, level, number)
+  ) STRICT;
+
+  -- SPEC-98: what was signed of each day.
+  CREATE TABLE anchor (
+    id INTEGER PRIMARY KEY,
+    day TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL,
+    text TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
+    entry INTEGER NOT NULL REFERENCES entry (id) -- the journal's note of it
+  ) STRICT;
+  `,
 ]
