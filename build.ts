@@ -1,8 +1,9 @@
 // `make build`: each program as one file in dist/ (the gateway in a few), beside its launcher and the profiles, as the
 // board gets them.
 // Packages with native parts are not in it.
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { type BuildOptions, build } from 'esbuild'
+import { buildVerifyPage } from './ledger-client/web/build-page.ts'
 
 const programs = ['ledger-client/src/main', 'ledger-client/src/verify-main', 'device-sim/src/main']
 const beside = ['gateway/bin', 'ledger-client/bin', 'device-sim/bin', 'hardware']
@@ -38,3 +39,6 @@ await build({
   chunkNames: 'gateway/src/[name]-[hash]',
 })
 for (const folder of beside) cpSync(folder, `dist/${folder}`, { recursive: true })
+// The checker of proofs for whoever has only a browser: one file that opens from a disk or from any web server.
+mkdirSync('dist/ledger-client/web', { recursive: true })
+writeFileSync('dist/ledger-client/web/verify.html', await buildVerifyPage())

@@ -24,6 +24,9 @@ const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['storage/', exitCodes.storage],
   ['journal/', exitCodes.storage],
   ['certificate/', exitCodes.data],
+  ['anchor/', exitCodes.data],
+  ['proof/', exitCodes.data],
+  ['message/', exitCodes.data],
   ['point/', exitCodes.usage],
 ]
 

@@ -4,6 +4,7 @@ import type { AuditReport } from './audit/report.ts'
 import { type EnrolOptions, enrol, look, revoke, verifyLedger } from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { addProofs } from './proof/proof-commands.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
 import { type Trace, traceEntry, traceRecord } from './trace.ts'
 
@@ -37,6 +38,7 @@ function buildProgram(): Command {
   addChecks(program)
   addEnrolment(program)
   addRelay(program)
+  addProofs(program)
   return program
 }
 

@@ -10,6 +10,8 @@ import type { Logger } from './log.ts'
 import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
+import { startAnchoring } from './proof/anchoring.ts'
+import { Anchors } from './proof/anchors.ts'
 import { Receipts } from './receipts.ts'
 import { lockDataDir } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
@@ -55,6 +57,8 @@ export async function startLedger(
     const receipts = new Receipts(engine.registry, signer, systemClock)
     const intake = new MqttIntake(connection, { engine, receipts, health, metrics, log, fatal: failed.resolve })
     started.push(() => intake.stop())
+    const anchors = new Anchors({ db: engine.db, ledger: engine.ledger, signer, clock: systemClock })
+    started.push(startAnchoring(anchors, { health, log }))
     log.info({
       event: 'ledger.started',
       mqtt: connection.url,

@@ -158,7 +158,8 @@ interface Candidates {
   readonly source: string
 }
 
-function readAnyKey(text: string): PublicKey {
+/** A key as its reader wrote it down: SPKI in hex or base64. */
+export function readAnyKey(text: string): PublicKey {
   const hex = /^[0-9A-Fa-f]+$/.test(text) ? text : Buffer.from(text, 'base64').toString('hex')
   return parsePublicKey(hex)
 }

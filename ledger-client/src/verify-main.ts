@@ -2,24 +2,45 @@ import { readFileSync } from 'node:fs'
 import { type PublicKey, parsePublicKey, WattError } from '@wattline/protocol'
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from './exit-codes.ts'
+import { checkProof } from './proof/check-proof.ts'
+import { looksLikeProof } from './proof/proof-file.ts'
 import { pickVerifier } from './verifiers/pick.ts'
-import { type KnownKeys, verifyFile } from './verify-file.ts'
+import { type KnownKeys, readAnyKey, verifyFile } from './verify-file.ts'
 
 interface Options {
   readonly key?: string
   readonly keys?: string
+  readonly ledger?: string
 }
 
-async function verify(path: string, { key, keys }: Options): Promise<number> {
+async function verify(path: string, options: Options): Promise<number> {
+  const { key, keys } = options
+  const content = read(path)
+  if (looksLikeProof(content)) return verifyProof(content, options)
   const known: KnownKeys = {
     ...(key === undefined ? {} : { any: key }),
     byMeter: keys === undefined ? new Map() : readKeys(read(keys), keys),
   }
-  const findings = verifyFile(read(path), known, await pickVerifier('auto'))
+  const findings = verifyFile(content, known, await pickVerifier('auto'))
   if (findings.length === 0) throw unreadable(`${path}: no record in it`)
   for (const { subject, ok, text } of findings)
     process.stdout.write(`${ok ? 'proven' : 'FAULT '}  ${subject}: ${text}\n`)
   return findings.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.faulty
+}
+
+async function verifyProof(content: string, { key, ledger }: Options): Promise<number> {
+  const trusted = {
+    ...(ledger === undefined ? {} : { ledger: readAnyKey(ledger) }),
+    ...(key === undefined ? {} : { point: readAnyKey(key) }),
+  }
+  const { ok, findings, notProven } = checkProof(content, trusted, await pickVerifier('auto'))
+  for (const { ok: proven, subject, code, text } of findings) {
+    process.stdout.write(
+      `${proven ? 'proven' : 'FAULT '}  ${subject}: ${text}${code === undefined ? '' : ` (${code})`}\n`,
+    )
+  }
+  for (const text of notProven) process.stdout.write(`open    not proven by this file: ${text}\n`)
+  return ok ? exitCodes.ok : exitCodes.faulty
 }
 
 // Lines `<meterId> <SPKI>`, as the gateway prints them.
@@ -48,9 +69,10 @@ function unreadable(message: string, cause?: unknown): WattError {
 
 async function main(): Promise<void> {
   const program = new Command('wattline-verify')
-    .description('Checks records that a gateway has exported; trusts nothing but the file and the keys')
-    .argument('<file>', 'OCMF records, one a line, and certificates before them if there are any')
-    .option('--key <spki>', 'the public key of everything in the file, SPKI in hex or base64')
+    .description('Checks exported records, and proofs of a ledger; trusts nothing but the file and the keys')
+    .argument('<file>', 'OCMF records, one a line, and certificates before them if there are any; or a proof')
+    .option('--key <spki>', 'the public key of every record in the file, SPKI in hex or base64')
+    .option('--ledger <spki>', "proofs: the ledger's public key, as you know it from elsewhere")
     .option('--keys <file>', 'lines <meterId> <SPKI>, as wattline-gateway keys prints them')
     .exitOverride()
     .action(async (path: string, options: Options) => {

@@ -1,0 +1,104 @@
+import { driverOf, formatKwh, makeClaim, type OcmfRecord, type PointId, WattError, type Wh } from '@wattline/protocol'
+import { accountOf } from '../ledger/ledger.ts'
+import { countRecord } from '../mint.ts'
+import type { Terms } from '../registry.ts'
+import { type EntryContent, movedBy, parseTerms, type StatedTerms } from './entry-content.ts'
+
+// Whether an entry books what the signed registers say (SPEC-83, SPEC-87). Runs in a browser too.
+
+/** What is proven so far: signed records and entries that are in the journal. */
+export interface Booked {
+  readonly point: string
+  readonly booking: EntryContent
+  readonly stated: EntryContent | undefined
+  readonly last: OcmfRecord
+  readonly first: OcmfRecord | undefined
+  /** The records between the two; absent where they are not all at hand. */
+  readonly between: readonly OcmfRecord[] | undefined
+}
+
+/** In plain words: what follows from it, and what does not. */
+export interface Explanation {
+  readonly proven: readonly string[]
+  readonly open: readonly string[]
+}
+
+/** Works out what the two records book, and compares. Throws where they contradict each other. */
+export function explainBooking(facts: Booked): Explanation {
+  const { point, booking, stated, last } = facts
+  const claim = `${point}#${last.epoch}/${last.sequence}`
+  if (booking.claim !== claim)
+    throw mismatch(`it books '${booking.claim ?? 'nothing'}', the record's claim is '${claim}'`)
+  const sum = booking.postings.reduce((total, { amount }) => total + amount, 0n)
+  if (sum !== 0n) throw mismatch(`its postings sum to ${sum}`)
+  const { mintWh, burnWh } = movedBy(booking, point)
+  const what = describeMove(mintWh, burnWh)
+  if (stated === undefined) throw mismatch('no terms stand beside it')
+  const terms = readTerms(facts, stated)
+  const whose = `${terms.role} of '${terms.owner}' (journal entry ${stated.id})`
+  const open = [
+    `that no later terms than those of entry ${stated.id} were in force: 'wattline-ledger verify' goes through all of them`,
+  ]
+  if (booking.kind === 'remainder') {
+    const proven = [`is in the journal and ${what}, the remainder of ${whose}; its postings sum to zero`]
+    return { proven, open: [...open, 'how large the remainder is: it rests on the records of the points below'] }
+  }
+  const energy = countBetween(facts, terms)
+  const expected = makeClaim(point as PointId, terms.role, last, energy)
+  if (expected.mintWh !== mintWh || expected.burnWh !== burnWh) {
+    const registers = describeMove(expected.mintWh, expected.burnWh)
+    throw mismatch(`it ${what}; by the registers of the two records it ${registers}`)
+  }
+  const account = booking.kind === 'session' ? (driverOf(last.user) ?? terms.owner) : terms.owner
+  checkAccounts(booking, point, account)
+  const session = booking.kind === 'session' ? `, a session that '${account}' pays` : ''
+  return {
+    proven: [
+      `is in the journal and ${what} for ${whose}${session}: exactly the difference of the two registers, ` +
+        'which 1 WATT = 1 kWh makes of it; its postings sum to zero',
+    ],
+    open,
+  }
+}
+
+function mismatch(message: string): WattError {
+  return new WattError('proof/mismatch', message)
+}
+
+function describeMove(mintWh: Wh, burnWh: Wh): string {
+  const parts = [
+    ...(mintWh === 0n ? [] : [`mints ${formatKwh(mintWh)} WATT`]),
+    ...(burnWh === 0n ? [] : [`burns ${formatKwh(burnWh)} WATT`]),
+  ]
+  return parts.length === 0 ? 'moves nothing' : parts.join(' and ')
+}
+
+function readTerms({ point, booking }: Booked, stated: EntryContent): StatedTerms {
+  if (stated.kind !== 'enrolment' || stated.point !== point || stated.id >= booking.id) {
+    throw mismatch(`entry ${stated.id} (${stated.kind} of '${stated.point}') states no terms for it`)
+  }
+  return parseTerms(stated)
+}
+
+// The same rules by which the ledger counts. Where the records between are not at hand, the registers of the two alone
+// must give the energy.
+function countBetween({ first, between, last }: Booked, stated: StatedTerms): { import: Wh; export: Wh } {
+  if (first === undefined) throw mismatch('the record that counting went on from is not there')
+  const terms: Terms = { ...stated }
+  let { base } = countRecord(undefined, first, terms)
+  const sum = { import: 0n, export: 0n }
+  for (const record of [...(between ?? []), last]) {
+    const count = countRecord(base, record, terms)
+    base = count.base
+    sum.import += count.energy.import
+    sum.export += count.energy.export
+  }
+  return sum
+}
+
+// SPEC-85: WATT of the owner and of the grid account, and nobody else's.
+function checkAccounts({ postings }: EntryContent, point: string, owner: string): void {
+  const own = [accountOf.owner(owner), accountOf.grid(owner), accountOf.minted(point), accountOf.burned(point)]
+  const other = postings.find(({ account }) => !own.includes(account))
+  if (other !== undefined) throw mismatch(`it moves WATT of '${other.account}', '${owner}' expected`)
+}

@@ -1,0 +1,317 @@
+import { formatPublicKey, parseOcmfText } from '@wattline/protocol'
+import test from 'ava'
+import { Device, fastVerifier, openRig, type Rig, startMs, testSigner } from '../../test/rig.ts'
+import { formatEntry, hashEntry } from '../ledger/journal.ts'
+import { Anchors } from './anchors.ts'
+import { archiveLeaf } from './archive.ts'
+import { checkProof, type ProofReport } from './check-proof.ts'
+import { hashUtf8 } from './hash-utf8.ts'
+import { recordLeaf } from './leaf.ts'
+import { makeProof, parseProofSubject } from './make-proof.ts'
+import { formatProof, looksLikeProof, type ProofFile, parseProof } from './proof-file.ts'
+
+const signer = testSigner(950)
+const dayMs = 86_400_000
+const options = { signer, verifier: fastVerifier }
+
+interface Town extends Rig {
+  readonly roof: Device
+  readonly house: Device
+  readonly charger: Device
+  prove(subject: string): string
+  /** Closes the day. */
+  anchor(): void
+}
+
+/** A roof, a grid meter that has it below, a charging point: some bookings of every kind. */
+function makeTown(t: Parameters<typeof openRig>[0]): Town {
+  const rig = openRig(t)
+  const { engine, clock } = rig
+  const house = new Device({ meter: 'house', role: 'bidirectional', owner: 'alice' })
+  const roof = new Device({ meter: 'roof', role: 'producer', owner: 'alice', behind: 'gw-1/house' })
+  const charger = new Device({ meter: 'CP1.1', role: 'charger', owner: 'bob' })
+  engine.ingest([house, roof, charger].map((each) => each.certificateMessage()))
+  for (let n = 0n; n < 4n; n++) {
+    engine.ingest([house.read({ import: 7n * n, export: 0n }), roof.read({ export: 1000n * n })])
+  }
+  engine.ingest([
+    roof.read({}, { state: 'no-answer' }),
+    roof.read({ export: 4000n }),
+    charger.read({ import: 10n }),
+    charger.read({ import: 20n }, { mark: 'B', driver: 'carol' }),
+    ...Array.from({ length: 12 }, (_, at) => charger.read({ import: 20n + 100n * BigInt(at) })),
+    charger.read({ import: 1520n }, { mark: 'E', driver: 'carol' }),
+  ])
+  const anchors = new Anchors({ db: engine.db, ledger: engine.ledger, signer, clock })
+  return {
+    ...rig,
+    roof,
+    house,
+    charger,
+    prove: (subject) => makeProof(engine.db, parseProofSubject(subject), options),
+    anchor: () => {
+      clock.ms += dayMs
+      while (anchors.step());
+    },
+  }
+}
+
+const check = (content: string, keys = {}): ProofReport => checkProof(content, keys, fastVerifier)
+const words = ({ findings }: ProofReport) => findings.map(({ subject, text }) => `${subject}: ${text}`).join('\n')
+
+test('SPEC-180: a kilowatt-hour is proven from two signed registers to the journal, to a head and to an anchor', (t) => {
+  const town = makeTown(t)
+  const claim = `gw-1/roof#${town.roof.epoch}/2`
+  const head = town.prove(claim)
+  t.regex(words(check(head)), /^ledger: a head /)
+  town.anchor()
+  const proof = town.prove(claim)
+  const report = check(proof)
+  t.true(report.ok, words(report))
+  const text = words(report)
+  t.regex(text, /ledger: the anchor of 2026-11-21 \([0-9a-f]{16}\.\.\.\) is signed by the key that it names/)
+  t.regex(
+    text,
+    /the record is signed by the key of its certificate, \.\.\.[0-9A-F]{16}, and is number 4 of the archive: export register 1\.000 kWh/,
+  )
+  t.regex(text, /the record before is signed by .*: export register 0\.000 kWh/)
+  t.regex(text, /mints 1\.000 WATT for producer of 'alice' \(journal entry \d+\): exactly the difference/)
+  t.regex(text, /nothing is missing between the two/)
+  t.regex(
+    report.notProven.join('\n'),
+    /whose the ledger's key is[\s\S]*no later terms[\s\S]*|no later terms[\s\S]*whose the ledger's key is/,
+  )
+  t.true(check(proof, { ledger: signer.publicKey, point: town.roof.signer.publicKey }).ok)
+  t.true(check(proof, { ledger: signer.publicKey }).notProven.every((line) => !line.includes("ledger's key")))
+  // By its claim, by its record's place and by its entry: the same file.
+  t.is(town.prove(claim.replace('#', '@')), proof)
+  const { id } = town.engine.db.prepare<[string], { id: number }>('SELECT id FROM entry WHERE claim = ?').get(claim)!
+  t.is(town.prove(`${id}`), proof)
+  t.true(looksLikeProof(proof))
+  t.log(`${proof.length} bytes`)
+})
+
+test('SPEC-180: every booking and every record can be proven', (t) => {
+  const town = makeTown(t)
+  town.anchor()
+  const db = town.engine.db
+  const entries = db.prepare<[], { id: number; kind: string }>('SELECT id, kind FROM entry').all()
+  for (const { id } of entries) t.true(check(town.prove(`${id}`)).ok, `entry ${id}`)
+  t.deepEqual(
+    new Set(entries.map(({ kind }) => kind)),
+    new Set(['enrolment', 'claim', 'remainder', 'session', 'anchor']),
+  )
+  const records = db
+    .prepare<[], { name: string; epoch: number; sequence: number }>(
+      'SELECT name, record.epoch, record.sequence FROM record JOIN point ON point.id = record.point',
+    )
+    .all()
+  for (const { name, epoch, sequence } of records) {
+    const report = check(town.prove(`${name}#${epoch}/${sequence}`))
+    t.true(report.ok, words(report))
+  }
+})
+
+test('SPEC-181: what a proof says of a session, a remainder, a record that moved nothing, and an enrolment', (t) => {
+  const town = makeTown(t)
+  town.anchor()
+  const session = check(town.prove(`gw-1/CP1.1#${town.charger.epoch}/15`))
+  t.regex(words(session), /burns 1\.500 WATT for charger of 'bob' \(journal entry \d+\), a session that 'carol' pays/)
+  t.regex(session.notProven.join('\n'), /what the 12 records between the two say/)
+  const remainder = check(town.prove(`gw-1/house#${town.house.epoch}/2`))
+  t.regex(words(remainder), /burns 1\.007 WATT, the remainder of bidirectional of 'alice'/)
+  t.regex(remainder.notProven.join('\n'), /how large the remainder is/)
+  const kept = check(town.prove(`gw-1/roof#${town.roof.epoch}/5`))
+  t.regex(words(kept), /no energy \(no-answer\)/)
+  t.notRegex(words(kept), /journal entry \d+: /)
+  const bridged = check(town.prove(`gw-1/roof#${town.roof.epoch}/6`))
+  t.regex(words(bridged), /mints 1\.000 WATT/)
+  t.regex(words(bridged), /nothing is missing between the two/)
+  t.regex(
+    words(check(town.prove('1'))),
+    /journal entry 1: is in the journal: enrolment gw-1\/house, made at .*, moves nothing/,
+  )
+})
+
+test('SPEC-180: counting that began anew on the way is proven with all records between', (t) => {
+  const { engine } = openRig(t)
+  const charger = new Device({ meter: 'CP1', role: 'charger', owner: 'bob' })
+  engine.ingest([
+    charger.certificateMessage(),
+    charger.read({ import: 10n }, { mark: 'B' }),
+    ...Array.from({ length: 6 }, (_, at) => charger.read({ import: 10n + 10n * BigInt(at) })),
+    charger.read({ import: 3n }, { state: 're-based' }),
+    ...Array.from({ length: 6 }, (_, at) => charger.read({ import: 3n + 10n * BigInt(at) })),
+    charger.read({ import: 60n }, { mark: 'E' }),
+  ])
+  const claim = `gw-1/CP1#${charger.epoch}/15`
+  const proof = makeProof(engine.db, parseProofSubject(claim), options)
+  t.regex(words(check(proof)), /burns 0\.107 WATT for charger of 'bob'/)
+  t.is(parseProof(proof).between?.length, 13)
+})
+
+test('SPEC-180: a point without a certificate is proven by the key of its enrolment', (t) => {
+  const town = makeTown(t)
+  const spki = formatPublicKey(town.roof.signer.publicKey)
+  town.engine.db.write(() => town.engine.db.prepare('DELETE FROM certificate').run())
+  const proof = town.prove(`gw-1/roof#${town.roof.epoch}/2`)
+  t.regex(words(check(proof)), new RegExp(`signed by the key of journal entry 2, \\.\\.\\.${spki.slice(-16)}`))
+})
+
+test('SPEC-181: without a key, or with another one, nothing is proven', (t) => {
+  const town = makeTown(t)
+  town.anchor()
+  const proof = town.prove(`gw-1/roof#${town.roof.epoch}/2`)
+  const code = (report: ProofReport) => report.findings.find(({ ok }) => !ok)?.code
+  t.is(code(check(proof, { ledger: testSigner(951).publicKey })), 'anchor/invalid')
+  t.is(code(check(proof, { point: testSigner(951).publicKey })), 'record/bad-signature')
+})
+
+test('SPEC-180: what cannot be proven is told', (t) => {
+  const town = makeTown(t)
+  t.throws(() => town.prove('nonsense'), { code: 'point/unknown' })
+  t.throws(() => town.prove('gw-1/roof#1/99'), { code: 'point/unknown' })
+  t.throws(() => town.prove('9999'), { code: 'point/unknown' })
+  const { db } = town.engine
+  const subject = parseProofSubject(`gw-1/roof#${town.roof.epoch}/2`)
+  t.throws(() => makeProof(db, subject, { ...options, signer: undefined }), {
+    code: 'proof/unavailable',
+    message: /no anchor covers it/,
+  })
+  db.write(() =>
+    db
+      .prepare(
+        `UPDATE posting SET amount = amount * 2 WHERE entry = (SELECT id FROM entry WHERE claim LIKE '%roof#%/2')`,
+      )
+      .run(),
+  )
+  // The hash in the row is the true one: the tree does not hold the forged content.
+  t.throws(() => town.prove(`gw-1/roof#${town.roof.epoch}/2`), {
+    code: 'proof/unavailable',
+    message: /proof\/not-included/,
+  })
+})
+
+test('leaves and entries are hashed in the page as in the ledger', (t) => {
+  t.deepEqual(Buffer.from(recordLeaf('gw-1/roof', 'OCMF|x')), Buffer.from(archiveLeaf('gw-1/roof', 'OCMF|x')))
+  const entry = {
+    id: 1,
+    at: 2,
+    kind: 'claim',
+    claim: 'ä#1/2',
+    point: null,
+    note: '{"owner":"Zoë"}',
+    postings: [{ account: 'owner:Zoë', amount: 5n }],
+  }
+  t.is(hashUtf8(`00${formatEntry(entry)}`), hashEntry('00', entry))
+})
+
+/** Which code an altered byte of a field must give, by the field's path. */
+function expectedCodes(place: string): readonly string[] {
+  if (place.startsWith('anchor')) return ['anchor/invalid', 'key/unreadable']
+  if (place.startsWith('certificates')) return ['certificate/invalid', 'key/unreadable']
+  if (/^(record|from|between)(\.text|\.\d+)/.test(place)) return ['record/malformed', 'record/bad-signature']
+  if (/^(entry|terms)\.content/.test(place)) return ['proof/not-included', 'proof/malformed']
+  if (place === 'point') return ['certificate/invalid', 'proof/mismatch']
+  return ['proof/not-included']
+}
+
+/** The fields of a file in the order of its bytes, each with where its value begins and ends. */
+function fieldsOf(content: string): { place: string; begin: number; end: number }[] {
+  const fields: { place: string; begin: number; end: number }[] = []
+  let at = 0
+  const visit = (value: unknown, place: string) => {
+    if (typeof value === 'object' && value !== null) {
+      for (const [name, each] of Object.entries(value)) visit(each, place === '' ? name : `${place}.${name}`)
+      return
+    }
+    const text = JSON.stringify(value)
+    const begin = content.indexOf(text, at)
+    at = begin + text.length
+    const inset = typeof value === 'string' ? 1 : 0
+    fields.push({ place, begin: begin + inset, end: at - inset })
+  }
+  visit(JSON.parse(content), '')
+  return fields
+}
+
+test('SPEC-181: altered in any byte, a proof fails with the right reason', (t) => {
+  const town = makeTown(t)
+  town.anchor()
+  const proof = town.prove(`gw-1/roof#${town.roof.epoch}/6`)
+  const fields = fieldsOf(proof)
+  t.true(
+    [
+      'anchor',
+      'entry.content',
+      'terms.path',
+      'point',
+      'record.index',
+      'from.text',
+      'between.0',
+      'certificates.0',
+    ].every((name) => fields.some(({ place }) => place === name)),
+  )
+  const bytes = Buffer.from(proof, 'latin1')
+  // A step that is prime to everything visits another byte of each field in each run of the loop over bits.
+  const step = Number(process.env['PROOF_STEP'] ?? 37)
+  const seen = new Map<string, number>()
+  for (let at = 0; at < bytes.length; at += step) {
+    const altered = Buffer.from(bytes)
+    altered[at] = (altered[at] ?? 0) ^ (1 << (at % 7))
+    const report = check(altered.toString('latin1'))
+    const fault = report.findings.find(({ ok }) => !ok)
+    const { place = 'form' } = fields.find(({ begin, end }) => begin <= at && at < end) ?? {}
+    const codes =
+      place === 'form' || place === 'wattline' || place === 'v'
+        ? ['proof/malformed']
+        : [...expectedCodes(place), 'proof/malformed']
+    t.true(!report.ok && codes.includes(fault?.code ?? ''), `byte ${at} in ${place}: ${fault?.code} ${fault?.text}`)
+    seen.set(fault?.code ?? '', (seen.get(fault?.code ?? '') ?? 0) + 1)
+  }
+  for (const code of [
+    'anchor/invalid',
+    'certificate/invalid',
+    'record/bad-signature',
+    'proof/not-included',
+    'proof/malformed',
+  ]) {
+    t.true((seen.get(code) ?? 0) > 0, code)
+  }
+})
+
+test('SPEC-181: whole fields of another sound proof do not fit either', (t) => {
+  const town = makeTown(t)
+  town.anchor()
+  const epoch = town.roof.epoch
+  const [proof, other, foreign] = [`roof#${epoch}/2`, `roof#${epoch}/3`, `house#${epoch}/2`].map((name) =>
+    parseProof(town.prove(`gw-1/${name}`)),
+  )
+  const codeOf = (change: Partial<ProofFile>, without?: keyof ProofFile) => {
+    const { [without ?? 'wattline']: _left, ...rest } = { ...proof!, ...change }
+    const report = check(formatProof({ ...rest, wattline: 'proof' } as ProofFile))
+    return report.findings.find(({ ok }) => !ok)?.code
+  }
+  t.is(codeOf({}), undefined)
+  t.is(codeOf({ entry: other!.entry! }), 'proof/mismatch')
+  t.is(codeOf({ record: other!.record! }), 'proof/mismatch')
+  t.is(codeOf({ from: other!.from! }), 'chain/missing')
+  t.is(codeOf({ from: other!.record! }), 'chain/missing')
+  t.is(codeOf({ terms: foreign!.terms! }), 'proof/mismatch')
+  t.is(codeOf({ terms: proof!.entry! }), 'proof/mismatch')
+  t.is(codeOf({ certificates: foreign!.certificates! }), 'proof/mismatch')
+  t.is(codeOf({ point: 'gw-1/house' }), 'proof/mismatch')
+  t.is(codeOf({}, 'from'), 'proof/mismatch')
+  t.is(codeOf({}, 'terms'), 'proof/mismatch')
+  t.is(codeOf({}, 'record'), 'proof/malformed')
+  t.is(codeOf({}, 'point'), 'proof/malformed')
+  t.is(codeOf({ record: { ...proof!.record!, index: 10_000 } }), 'proof/not-included')
+})
+
+test("SPEC-181: a head that another ledger signs over the same data is not the trusted one's", (t) => {
+  const town = makeTown(t)
+  const forged = makeProof(town.engine.db, parseProofSubject('1'), { ...options, signer: testSigner(952) })
+  t.true(check(forged).ok, 'sound in itself')
+  t.false(check(forged, { ledger: signer.publicKey }).ok)
+  t.is(parseOcmfText(town.roof.texts[0]!).record.takenAt, (startMs + 60_000) as never)
+})
