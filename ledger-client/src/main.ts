@@ -38,7 +38,12 @@ function buildProgram(): Command {
   addChecks(program)
   addEnrolment(program)
   addRelay(program)
-  addProofs(program)
+  addProofs(program, {
+    print,
+    fault: () => {
+      process.exitCode = exitCodes.faulty
+    },
+  })
   return program
 }
 

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { type PublicKey, parsePublicKey, WattError } from '@wattline/protocol'
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from './exit-codes.ts'
-import { checkProof } from './proof/check-proof.ts'
+import { checkAnchors } from './proof/anchor-list.ts'
+import { checkProof, type ProofFinding } from './proof/check-proof.ts'
 import { looksLikeProof } from './proof/proof-file.ts'
 import { pickVerifier } from './verifiers/pick.ts'
 import { type KnownKeys, readAnyKey, verifyFile } from './verify-file.ts'
@@ -17,6 +18,7 @@ async function verify(path: string, options: Options): Promise<number> {
   const { key, keys } = options
   const content = read(path)
   if (looksLikeProof(content)) return verifyProof(content, options)
+  if (content.startsWith('WATT-ANCHOR|')) return verifyAnchors(content, options)
   const known: KnownKeys = {
     ...(key === undefined ? {} : { any: key }),
     byMeter: keys === undefined ? new Map() : readKeys(read(keys), keys),
@@ -34,13 +36,22 @@ async function verifyProof(content: string, { key, ledger }: Options): Promise<n
     ...(key === undefined ? {} : { point: readAnyKey(key) }),
   }
   const { ok, findings, notProven } = checkProof(content, trusted, await pickVerifier('auto'))
-  for (const { ok: proven, subject, code, text } of findings) {
-    process.stdout.write(
-      `${proven ? 'proven' : 'FAULT '}  ${subject}: ${text}${code === undefined ? '' : ` (${code})`}\n`,
-    )
-  }
+  printFindings(findings)
   for (const text of notProven) process.stdout.write(`open    not proven by this file: ${text}\n`)
   return ok ? exitCodes.ok : exitCodes.faulty
+}
+
+async function verifyAnchors(content: string, { ledger }: Options): Promise<number> {
+  const key = ledger === undefined ? undefined : readAnyKey(ledger)
+  const findings = checkAnchors(content, key, await pickVerifier('auto'))
+  printFindings(findings)
+  return findings.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.faulty
+}
+
+function printFindings(findings: readonly ProofFinding[]): void {
+  for (const { ok, subject, code, text } of findings) {
+    process.stdout.write(`${ok ? 'proven' : 'FAULT '}  ${subject}: ${text}${code === undefined ? '' : ` (${code})`}\n`)
+  }
 }
 
 // Lines `<meterId> <SPKI>`, as the gateway prints them.
@@ -70,7 +81,10 @@ function unreadable(message: string, cause?: unknown): WattError {
 async function main(): Promise<void> {
   const program = new Command('wattline-verify')
     .description('Checks exported records, and proofs of a ledger; trusts nothing but the file and the keys')
-    .argument('<file>', 'OCMF records, one a line, and certificates before them if there are any; or a proof')
+    .argument(
+      '<file>',
+      'OCMF records, one a line, and certificates before them if there are any; a proof; or anchors, one a line',
+    )
     .option('--key <spki>', 'the public key of every record in the file, SPKI in hex or base64')
     .option('--ledger <spki>', "proofs: the ledger's public key, as you know it from elsewhere")
     .option('--keys <file>', 'lines <meterId> <SPKI>, as wattline-gateway keys prints them')

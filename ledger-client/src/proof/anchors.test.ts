@@ -1,14 +1,19 @@
 import { join } from 'node:path'
-import { hashText, noHash, parseAnchor } from '@wattline/protocol'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type AnchorFacts, formatAnchor, hashText, noHash, parseAnchor, WattError } from '@wattline/protocol'
 import test from 'ava'
 import Sqlite from 'better-sqlite3'
 import { Device, fastVerifier, openRig, type Rig, startMs, testSigner } from '../../test/rig.ts'
 import { auditLedger } from '../audit/audit.ts'
 import { Faults } from '../audit/report.ts'
+import { Health } from '../health.ts'
 import { type Entry, genesisHash, hashEntry, type Posting } from '../ledger/journal.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { makeLogger } from '../log.ts'
 import { databaseFile, openDatabase } from '../store/database.ts'
 import { auditAnchors } from './anchor-audit.ts'
+import { checkAnchors } from './anchor-list.ts'
+import { startAnchoring } from './anchoring.ts'
 import { type AnchorRow, Anchors, readAnchors, toUtcDay } from './anchors.ts'
 import { Archive } from './archive.ts'
 
@@ -145,7 +150,7 @@ test('SPEC-98: a large archive grows into the trees in steps, each a commit', (t
     db.prepare<[], { n: number }>(`SELECT count(*) AS n FROM merkle_tile WHERE tree = 'records' AND level = 0`).get()?.n
   const sizes: unknown[] = []
   while (anchors.step()) sizes.push(stored())
-  t.deepEqual([...sizes, stored()], [8, 16, 20], 'tiles of 256')
+  t.deepEqual([...sizes, stored()], [4, 8, 12, 16, 20], 'tiles of 256')
   rig.clock.ms += dayMs
   t.true(anchors.step())
   const [anchor] = readAnchors(db)
@@ -244,4 +249,69 @@ test("verify finds an archive that was cut off after its last anchor, and anothe
 test('days are those of UTC', (t) => {
   t.is(toUtcDay(Date.parse('2026-12-31T23:59:59.999Z')), '2026-12-31')
   t.is(toUtcDay(Date.parse('2027-01-01T00:00:00Z')), '2027-01-01')
+})
+
+test('SPEC-99: published anchors are checked without the ledger: whose they are, and that none is missing', (t) => {
+  const rig = makeDays(t, [0, 0, 1, 2, 3])
+  stepAll(anchorsOf(rig))
+  const texts = readAnchors(rig.engine.db).map(({ text }) => text)
+  t.is(texts.length, 3)
+  const check = (lines: readonly string[], key = signer.publicKey) => checkAnchors(lines.join('\n'), key, fastVerifier)
+  const good = check([...texts, ''])
+  t.true(good.every(({ ok }) => ok))
+  t.regex(good[0]!.text, /^fixes 2 records and 2 journal entries; it is the ledger's first$/)
+  t.regex(good[1]!.text, /, 1 and 1 more than the one before it, which it names$/)
+  t.regex(check(texts.slice(1))[0]!.text, /the ones before it are not in the file$/)
+  const fault = (lines: readonly string[], key?: Uint8Array) => check(lines, key).find(({ ok }) => !ok)
+  t.like(fault(texts.toSpliced(1, 1)), { subject: 'line 2', code: 'anchor/invalid' })
+  t.regex(fault(texts.toSpliced(1, 1))!.text, /names [0-9a-f]{8} as the anchor before it/)
+  t.truthy(fault(texts.toReversed()))
+  t.truthy(fault(texts.with(1, texts[1]!.replace('"count":3', '"count":2'))))
+  t.truthy(fault(texts, testSigner(901).publicKey))
+  t.is(fault(texts.with(2, texts[1]!))?.subject, 'line 3')
+  const sign = (facts: Partial<AnchorFacts>) =>
+    formatAnchor({ ...parseAnchor(texts[2]!), previous: parseAnchor(texts[1]!).hash, ...facts }, signer)
+  t.regex(
+    fault([texts[0]!, texts[1]!, sign({ day: '2026-11-22' })])!.text,
+    /'2026-11-22' does not come after '2026-11-22'/,
+  )
+  t.regex(fault([texts[0]!, texts[1]!, sign({ records: { count: 1, root: noHash } })])!.text, /counts less/)
+})
+
+const log = makeLogger('error')
+
+test('anchoring goes on while there is work and after storage that was full, and ends with its ledger', async (t) => {
+  const health = new Health()
+  let steps = 0
+  const enough = Promise.withResolvers<void>()
+  const step = () => {
+    if (++steps === 2) throw new WattError('storage/full', 'no room', { retryable: true })
+    if (steps >= 5) enough.resolve()
+    return true
+  }
+  const stop = startAnchoring({ step }, { health, log })
+  await enough.promise
+  stop()
+  const seen = steps
+  await sleep(30)
+  t.is(steps, seen)
+  t.deepEqual(health.troubles(), [])
+})
+
+test('damage is told once, and nothing more is anchored', async (t) => {
+  const health = new Health()
+  const told: unknown[] = []
+  const ended = Promise.withResolvers<void>()
+  const step = (): boolean => {
+    setImmediate(() => ended.resolve())
+    throw new WattError('storage/corrupt', 'records: number 3 is missing')
+  }
+  const stop = startAnchoring(
+    { step },
+    { health, log: Object.assign(Object.create(log), { error: (fields: unknown) => told.push(fields) }) },
+  )
+  t.teardown(stop)
+  await ended.promise
+  t.deepEqual(health.troubles(), [{ code: 'storage/corrupt', message: 'records: number 3 is missing' }])
+  t.deepEqual(told, [{ event: 'anchor.failed', code: 'storage/corrupt', reason: 'records: number 3 is missing' }])
 })

@@ -5,7 +5,7 @@ import { Archive, type Leaf, SqliteTiles, type TreeName, type Trees, treeNames }
 import { MerkleTiles } from './tiles.ts'
 
 /** Records, and entries, that one step puts into the trees: some ten milliseconds of work. */
-const stepLimit = 2048
+const stepLimit = 1024
 /** While the day goes on, fewer than this are left for later: one commit for many. */
 const stepLeast = 256
 

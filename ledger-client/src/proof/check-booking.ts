@@ -35,12 +35,13 @@ export function explainBooking(facts: Booked): Explanation {
   const what = describeMove(mintWh, burnWh)
   if (stated === undefined) throw mismatch('no terms stand beside it')
   const terms = readTerms(facts, stated)
-  const whose = `${terms.role} of '${terms.owner}' (journal entry ${stated.id})`
+  const whose = `'${terms.owner}' (${terms.role} by journal entry ${stated.id})`
   const open = [
-    `that no later terms than those of entry ${stated.id} were in force: 'wattline-ledger verify' goes through all of them`,
+    `that no later terms than those of entry ${stated.id} were in force, and that no other entry books the same record: ` +
+      "'wattline-ledger verify' goes through all entries, for whoever has the ledger's data",
   ]
   if (booking.kind === 'remainder') {
-    const proven = [`is in the journal and ${what}, the remainder of ${whose}; its postings sum to zero`]
+    const proven = [`is in the journal and ${what}, the remainder of the meter of ${whose}; its postings sum to zero`]
     return { proven, open: [...open, 'how large the remainder is: it rests on the records of the points below'] }
   }
   const energy = countBetween(facts, terms)
@@ -54,8 +55,8 @@ export function explainBooking(facts: Booked): Explanation {
   const session = booking.kind === 'session' ? `, a session that '${account}' pays` : ''
   return {
     proven: [
-      `is in the journal and ${what} for ${whose}${session}: exactly the difference of the two registers, ` +
-        'which 1 WATT = 1 kWh makes of it; its postings sum to zero',
+      `is in the journal and ${what} for ${whose}${session}: exactly the energy between the two registers, at ` +
+        '1 WATT for 1 kWh; its postings sum to zero',
     ],
     open,
   }
@@ -74,7 +75,7 @@ function describeMove(mintWh: Wh, burnWh: Wh): string {
 }
 
 function readTerms({ point, booking }: Booked, stated: EntryContent): StatedTerms {
-  if (stated.kind !== 'enrolment' || stated.point !== point || stated.id >= booking.id) {
+  if (stated.point !== point || stated.id >= booking.id) {
     throw mismatch(`entry ${stated.id} (${stated.kind} of '${stated.point}') states no terms for it`)
   }
   return parseTerms(stated)
@@ -83,9 +84,8 @@ function readTerms({ point, booking }: Booked, stated: EntryContent): StatedTerm
 // The same rules by which the ledger counts. Where the records between are not at hand, the registers of the two alone
 // must give the energy.
 function countBetween({ first, between, last }: Booked, stated: StatedTerms): { import: Wh; export: Wh } {
-  if (first === undefined) throw mismatch('the record that counting went on from is not there')
   const terms: Terms = { ...stated }
-  let { base } = countRecord(undefined, first, terms)
+  let base = first && countRecord(undefined, first, terms).base
   const sum = { import: 0n, export: 0n }
   for (const record of [...(between ?? []), last]) {
     const count = countRecord(base, record, terms)

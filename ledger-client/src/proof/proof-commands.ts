@@ -5,7 +5,6 @@ import { type Anchor, makeSigner, type PublicKey, parseAnchor, parsePublicKey, W
 import { type Command, InvalidArgumentError } from 'commander'
 import { look } from '../commands.ts'
 import { loadConfig } from '../config.ts'
-import { exitCodes } from '../exit-codes.ts'
 import { readKeyFile } from '../ledger-key.ts'
 import { toJson } from '../reports.ts'
 import { pickVerifier } from '../verifiers/pick.ts'
@@ -22,12 +21,19 @@ import {
 } from './challenge.ts'
 import { makeProof, parseProofSubject } from './make-proof.ts'
 
-const print = (text: string) => process.stdout.write(text)
+/** What a command tells the world. */
+export interface Output {
+  print(text: string): void
+  /** A check found something wrong. */
+  fault(): void
+}
+
 const configOption = ['--config <file>', 'the ledger.yaml'] as const
 const keyOption = ['--ledger <spki>', "the ledger's public key, as you know it from elsewhere"] as const
 
 /** Adds the commands of whoever has the data: anchors to publish, proofs, answers. */
-export function addProofs(program: Command): void {
+export function addProofs(program: Command, output: Output): void {
+  const { print } = output
   program
     .command('anchors')
     .description('print the signed anchors, one a line, oldest first: to be published elsewhere')
@@ -49,11 +55,11 @@ export function addProofs(program: Command): void {
       const verifier = await pickVerifier(config.ledger.verifier)
       print(look(config, (db) => makeProof(db, parseProofSubject(subject), { signer, verifier })))
     })
-  addPossession(program)
+  addPossession(program, output)
 }
 
 // The audit of possession: the auditor's two commands need no config, only what was published.
-function addPossession(program: Command): void {
+function addPossession(program: Command, output: Output): void {
   program
     .command('challenge')
     .description('auditor: ask a keeper for records at random places under an anchor')
@@ -61,7 +67,7 @@ function addPossession(program: Command): void {
     .option(...keyOption, parseKey)
     .option('--count <number>', 'how many records (if left out: 1 % missing is found with 99 %)', parseNumber)
     .option('--seed <hex>', '64 hex digits that nobody could know before (if left out: random ones)')
-    .action(runChallenge)
+    .action((options: ChallengeOptions) => output.print(makeChallengeText(options)))
   program
     .command('answer')
     .description('keeper: show the records that a challenge asks for, with their paths')
@@ -71,7 +77,7 @@ function addPossession(program: Command): void {
       const challenge = parseChallenge(read(path))
       look(loadConfig(config), (db) =>
         db.read(() => {
-          for (const line of answerChallenge(db, challenge)) print(line)
+          for (const line of answerChallenge(db, challenge)) output.print(line)
         }),
       )
     })
@@ -82,7 +88,7 @@ function addPossession(program: Command): void {
     .requiredOption('--answer <file>', 'what came back')
     .option(...keyOption, parseKey)
     .option('--json', 'print JSON instead of text')
-    .action(runCheck)
+    .action((options: CheckOptions) => runCheck(options, output))
 }
 
 interface ChallengeOptions {
@@ -92,11 +98,11 @@ interface ChallengeOptions {
   readonly seed?: string
 }
 
-function runChallenge({ anchor: path, ledger, count, seed }: ChallengeOptions): void {
+function makeChallengeText({ anchor: path, ledger, count, seed }: ChallengeOptions): string {
   const anchor = readLastAnchor(path, ledger)
   const size = anchor.records.count
   const wanted = count ?? Math.min(challengeLimit, sampleFor(size, onePercentOf(size), 0.99))
-  print(formatChallenge(makeChallenge(anchor, seed ?? randomBytes(32).toString('hex'), wanted)))
+  return formatChallenge(makeChallenge(anchor, seed ?? randomBytes(32).toString('hex'), wanted))
 }
 
 // At least one record: of a small archive nothing less can be missing.
@@ -119,13 +125,13 @@ interface CheckOptions {
   readonly json?: true
 }
 
-function runCheck({ challenge: path, answer, ledger, json }: CheckOptions): void {
+function runCheck({ challenge: path, answer, ledger, json }: CheckOptions, { print, fault }: Output): void {
   const challenge = parseChallenge(read(path), ledger)
   const verdict = checkAnswers(challenge, read(answer).split('\n'))
   const { count: size } = challenge.anchor.records
   const missing = onePercentOf(size)
   const probability = detectionProbability(size, missing, challenge.count)
-  if (!verdict.ok) process.exitCode = exitCodes.faulty
+  if (!verdict.ok) fault()
   if (json === true) return void print(`${toJson({ ...verdict, size, probability, ofMissing: missing })}\n`)
   const { asked, shown, faults } = verdict
   const percent = (probability * 100).toFixed(2)

@@ -55,7 +55,7 @@ function show(name: string, report: ProofReport): void {
   if (report.notProven.length === 0) return
   const open = document.createElement('h2')
   open.textContent = 'What this file does not prove'
-  result.append(open, list(report.notProven.map((text) => ({ mark: '?', className: 'open', subject: '', text }))))
+  result.append(open, list(report.notProven.map((text) => ({ mark: '?', className: 'open', subject: 'open', text }))))
 }
 
 interface Line {
