@@ -29,11 +29,12 @@ export function hashNode(left: MerkleHash, right: MerkleHash): MerkleHash {
 
 /** The nodes of a tree whose leaves are all at hand, given as their hashes. */
 export function nodesOf(leaves: readonly MerkleHash[]): MerkleNodes {
-  const levels: MerkleHash[][] = [[...leaves]]
-  for (let below = leaves; below.length > 1; below = levels.at(-1) ?? []) {
+  const levels: (readonly MerkleHash[])[] = [leaves]
+  for (let below = leaves; below.length > 1; ) {
     const level: MerkleHash[] = []
     for (let at = 0; at + 1 < below.length; at += 2) level.push(hashNode(pick(below, at), pick(below, at + 1)))
     levels.push(level)
+    below = level
   }
   return { node: (level, index) => pick(levels[level] ?? [], index) }
 }
