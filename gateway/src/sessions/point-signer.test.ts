@@ -271,7 +271,7 @@ test('a charging point behind a meter that is read often says as often that noth
     rig.signer.beat()
     t.is(rig.told.silent.length, expected)
   }
-  t.is(beatMsOf(rig.config), 2_000)
+  t.is(beatMsOf(rig.config), 1_000)
   t.is(beatMsOf(sessionConfig('/nowhere', { stations: '{ id: CP1, behind: roof }' })), 15_000)
   t.is(beatMsOf(sessionConfig('/nowhere', { stations: '{ id: CP1 }', intervalSeconds: 2 })), 15_000)
 })

@@ -151,7 +151,7 @@ export function beatMsOf(config: GatewayConfig): number {
     behind,
     ...connectors.map((connector) => connector.behind),
   ])
-  return Math.min(longestBeatMs, ...parents.map((behind) => idleMsBelow(config, behind)))
+  return Math.min(longestBeatMs, ...parents.map((behind) => idleMsBelow(config, behind) / 2))
 }
 
 function idleMsBelow({ meters }: Pick<GatewayConfig, 'meters'>, behind: string | undefined): number {
