@@ -3,6 +3,7 @@
  * receipts and exit messages, and never change their meaning.
  */
 export const errorCodes = [
+  'asset/issued',
   'broker/unreachable',
   'bus/closed',
   'bus/exception',
@@ -22,6 +23,8 @@ export const errorCodes = [
   'control/unreachable',
   'driver/refused',
   'drivers/invalid',
+  'entry/final',
+  'entry/unknown',
   'evm/refused',
   'evm/unreachable',
   'frame/unknown-template',
@@ -65,6 +68,13 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'transfer/conflict',
+  'transfer/expired',
+  'transfer/insufficient',
+  'transfer/invalid',
+  'transfer/over-limit',
+  'transfer/settled',
+  'transfer/unknown',
   'upstream/silent',
   'upstream/unreachable',
 ] as const
