@@ -3,6 +3,7 @@
  * receipts and exit messages, and never change their meaning.
  */
 export const errorCodes = [
+  'account/invalid',
   'broker/unreachable',
   'bus/closed',
   'bus/exception',
@@ -31,6 +32,8 @@ export const errorCodes = [
   'key/exists',
   'key/mismatch',
   'key/unreadable',
+  'ledger/busy',
+  'ledger/unreachable',
   'message/invalid',
   'message/oversized',
   'message/unreadable',
@@ -65,8 +68,21 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'transfer/bad-signature',
+  'transfer/expired',
+  'transfer/forbidden',
+  'transfer/foreign',
+  'transfer/insufficient',
+  'transfer/invalid',
+  'transfer/nonce',
+  'transfer/pending',
+  'transfer/unknown',
   'upstream/silent',
   'upstream/unreachable',
+  'wallet/exists',
+  'wallet/invalid',
+  'wallet/mnemonic',
+  'wallet/password',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]
