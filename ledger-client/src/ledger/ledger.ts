@@ -1,5 +1,7 @@
 import type { PointId, Wh } from '@wattline/protocol'
 
+export { accountOf } from './accounts.ts'
+
 /** Energy of one claim, to be booked once and for ever. */
 export interface Booking {
   /** Names the claim: booking it again changes nothing. */
@@ -33,11 +35,3 @@ export interface Ledger {
   /** Writes down an event and gives its entry. */
   note(kind: NoteKind, point: PointId, note: object): number
 }
-
-export const accountOf = {
-  owner: (owner: string) => `owner:${owner}`,
-  /** The shortfall: consumption that found no WATT. */
-  grid: (owner: string) => `grid:${owner}`,
-  minted: (point: string) => `minted:${point}`,
-  burned: (point: string) => `burned:${point}`,
-} as const
