@@ -1,6 +1,9 @@
 import { type Clock, type SignatureVerifier, WattError } from '@wattline/protocol'
 import { Enrolment } from './enrolment.ts'
+import { Bounds } from './ledger/bounds.ts'
+import { SqliteJournal } from './ledger/sqlite-journal.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
+import { Transfers } from './ledger/transfers.ts'
 import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
 import { Registry } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
@@ -33,18 +36,23 @@ export class LedgerEngine {
   readonly quarantine: Quarantine
   readonly intake: Intake
   readonly remainders: Remainders
+  readonly transfers: Transfers
+  readonly bounds: Bounds
   readonly #pipeline: Pipeline
 
   constructor(db: Database, options: LedgerOptions) {
     const { clock, verifier } = options
     const open = options.enrolment === 'open'
-    const ledger = new SqliteLedger(db, clock)
+    const journal = new SqliteJournal(db, clock)
+    const ledger = new SqliteLedger(journal)
     this.db = db
     this.registry = new Registry(db)
     this.enrolment = new Enrolment(db, this.registry, ledger, { clock, open })
     this.intake = new Intake(db, clock, options.backlogLimit)
     this.quarantine = new Quarantine(db, clock, this.intake)
     this.remainders = new Remainders(db, this.registry, ledger)
+    this.bounds = new Bounds(db, journal)
+    this.transfers = new Transfers(db, journal, this.bounds)
     this.#pipeline = new Pipeline({
       db,
       clock,
@@ -79,6 +87,7 @@ export class LedgerEngine {
   /** Processes one batch of what is stored. What this gives is committed: receipts may go out. */
   processNext(): Outcome {
     this.db.noticeOthers()
+    this.#expire()
     const rows = this.intake.next(batchLimits.messages)
     if (rows.length === 0) return emptyOutcome()
     try {
@@ -87,6 +96,11 @@ export class LedgerEngine {
       if (isStorageError(error)) throw error
       return this.#processOneByOne(rows)
     }
+  }
+
+  // Asked first, as a transaction for nothing would cost a write.
+  #expire(): void {
+    if (this.transfers.isExpiryDue()) this.db.write(() => this.transfers.expire())
   }
 
   #processRows(rows: readonly IntakeRow[]): Outcome {

@@ -25,6 +25,9 @@ const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['journal/', exitCodes.storage],
   ['certificate/', exitCodes.data],
   ['point/', exitCodes.usage],
+  ['entry/', exitCodes.usage],
+  ['transfer/', exitCodes.data],
+  ['asset/', exitCodes.config],
 ]
 
 /** The exit code that fits an error. */

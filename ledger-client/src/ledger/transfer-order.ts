@@ -71,6 +71,9 @@ const amount = v.pipe(
   v.minValue(1n, 'more than zero expected'),
   v.maxValue(largestAmount, 'at most 2^63 - 1 expected'),
 )
+/** An amount in a note or on a command line: whole base units in decimal. */
+export const amountText = v.pipe(v.string(), v.regex(/^[1-9]\d{0,18}$/, 'a whole number of base units expected'))
+
 const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
 const orderEntries = {
@@ -113,12 +116,14 @@ function checkSense<T extends TransferOrder>(order: T): T {
   if (!kindsOf[asset].includes(kind)) throw refuse(`${asset} cannot be moved as '${kind}'`)
   if (kind === 'burn' && from !== to) throw refuse(`what '${from}' burns goes to nobody, got '${to}'`)
   if (kind !== 'burn' && from === to) throw refuse(`from and to are both '${from}'`)
+  if (kind === 'fee' && typeof Reflect.get(note ?? {}, 'for') !== 'string') {
+    throw refuse("its note's 'for' names no order")
+  }
   if (note === undefined) return order
   const length = lengthOf(note)
   if (length === undefined || length > longestNote) {
     throw refuse(`a note of at most ${longestNote} characters of JSON expected, got ${length ?? 'none'}`)
   }
-  if (kind === 'fee' && typeof Reflect.get(note, 'for') !== 'string') throw refuse("its note's 'for' names no order")
   return order
 }
 

@@ -174,4 +174,26 @@ export const migrations: readonly string[] = [
   ALTER TABLE point ADD COLUMN session_wh INTEGER;  -- counted since its begin, not booked yet
   ALTER TABLE point ADD COLUMN session_sound INTEGER;
   `,
+  `
+  -- SPEC-89: reservations, as the journal's entries state them; an index over entries, which the audit works out again.
+  CREATE TABLE reservation (
+    id TEXT PRIMARY KEY,        -- the client's
+    entry INTEGER NOT NULL,
+    asset TEXT NOT NULL,
+    recipient TEXT NOT NULL,    -- empty for what is to be burned
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    expires_at INTEGER NOT NULL,
+    closed INTEGER              -- the entry that posted it, gave it back, or told its expiry
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX reservation_due ON reservation (expires_at, entry) WHERE closed IS NULL;
+  CREATE INDEX reservation_recipient ON reservation (recipient, asset) WHERE closed IS NULL;
+  -- SPEC-90: the most that an owner may hold, as the last entry of kind 'limit' states it.
+  CREATE TABLE account_limit (
+    owner TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    most INTEGER NOT NULL CHECK (most >= 0),
+    entry INTEGER NOT NULL,
+    PRIMARY KEY (owner, asset)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
