@@ -13,6 +13,7 @@ export const defaults = {
   verifier: 'auto',
   clientId: 'wattline-ledger',
   logLevel: 'info',
+  wallets: false,
 } as const
 
 /** A broker inside this program. */
@@ -46,7 +47,12 @@ export interface LedgerConfig {
     readonly logLevel: (typeof logLevels)[number]
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
-  readonly http?: { readonly host: string; readonly port: number }
+  readonly http?: {
+    readonly host: string
+    readonly port: number
+    /** Whether wallets are served: anyone who reaches the port can order, and look up an account. */
+    readonly wallets: boolean
+  }
   readonly evm?: EvmConfig
 }
 
@@ -113,7 +119,7 @@ export const configShape = v.strictObject({
     logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
   }),
   mqtt,
-  http: v.optional(v.strictObject({ host: text, port })),
+  http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
   evm: v.optional(evmShape),
 })
 

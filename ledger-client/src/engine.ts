@@ -4,6 +4,8 @@ import { Bounds } from './ledger/bounds.ts'
 import { SqliteJournal } from './ledger/sqlite-journal.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
 import { Transfers } from './ledger/transfers.ts'
+import { Bindings } from './orders/bindings.ts'
+import { OrderStore } from './orders/order-store.ts'
 import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
 import { Registry } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
@@ -38,6 +40,8 @@ export class LedgerEngine {
   readonly remainders: Remainders
   readonly transfers: Transfers
   readonly bounds: Bounds
+  readonly bindings: Bindings
+  readonly orderStore: OrderStore
   readonly #pipeline: Pipeline
 
   constructor(db: Database, options: LedgerOptions) {
@@ -53,6 +57,8 @@ export class LedgerEngine {
     this.remainders = new Remainders(db, this.registry, ledger)
     this.bounds = new Bounds(db, journal)
     this.transfers = new Transfers(db, journal, this.bounds)
+    this.bindings = new Bindings(db, journal)
+    this.orderStore = new OrderStore(db)
     this.#pipeline = new Pipeline({
       db,
       clock,

@@ -1,5 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { formatPublicKey, isAccount, maxTransferLength, type PublicKey, parseTransferAnswer, WattError } from '@wattline/protocol'
+import {
+  formatPublicKey,
+  isAccount,
+  maxTransferLength,
+  type PublicKey,
+  parseTransferAnswer,
+  WattError,
+} from '@wattline/protocol'
 import { assets } from '../ledger/accounts.ts'
 import type { Transfers } from '../ledger/transfers.ts'
 import { type OrderStore, pageLength } from './order-store.ts'
@@ -27,11 +34,13 @@ interface Page {
 /** Serves wallets over HTTP: `POST /transfers`, and what a wallet must know to make an order. */
 export class OrderPages {
   readonly #desk: OrderDesk
+  readonly #failed: (error: unknown) => void
   readonly #visitors: RateLimit
   readonly #together: RateLimit
 
-  constructor(desk: OrderDesk, nowMs: () => number = () => performance.now()) {
+  constructor(desk: OrderDesk, failed: (error: unknown) => void, nowMs: () => number = () => performance.now()) {
     this.#desk = desk
+    this.#failed = failed
     this.#visitors = new RateLimit(perVisitor, nowMs)
     this.#together = new RateLimit(together, nowMs)
   }
@@ -42,7 +51,7 @@ export class OrderPages {
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { status, body } = await this.#answer(request).catch(toPage)
+    const { status, body } = await this.#answer(request).catch((error: unknown) => this.#refuse(error))
     response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
     response.end(`${JSON.stringify(body)}\n`)
   }
@@ -63,6 +72,16 @@ export class OrderPages {
     return this.#account(pathname, searchParams.get('after') ?? '0')
   }
 
+  // What a visitor did wrong is told; what is wrong in here is not.
+  #refuse(error: unknown): Page {
+    if (error instanceof WattError && !/^(storage|journal)\//.test(error.code)) {
+      const { code, message } = error
+      return { status: statuses[code] ?? 400, body: { code, message } }
+    }
+    this.#failed(error)
+    return { status: 503, body: { code: 'ledger/busy', message: 'try again later' } }
+  }
+
   #take(text: string): Page {
     const answer = this.#desk.orders.take(text.trim())
     return { status: 'entry' in parseTransferAnswer(answer) ? 200 : 409, body: { answer } }
@@ -78,7 +97,8 @@ export class OrderPages {
     if (account === undefined || !isAccount(account)) {
       throw new WattError('account/invalid', `'${path.slice(0, 200)}': /accounts/<account> expected`)
     }
-    if (!/^\d{1,15}$/.test(after)) throw new WattError('message/invalid', `after: a number expected, got '${after.slice(0, 20)}'`)
+    if (!/^\d{1,15}$/.test(after))
+      throw new WattError('message/invalid', `after: a number expected, got '${after.slice(0, 20)}'`)
     const { store, transfers } = this.#desk
     if (rest !== undefined) {
       const orders = store.page(account, Number(after))
@@ -103,13 +123,18 @@ function decode(text: string): string | undefined {
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of request) {
-    length += chunk.length
-    // White space around the order is let through.
-    if (length > maxTransferLength + 16) {
-      throw new WattError('message/oversized', `at most ${maxTransferLength} bytes expected`)
+  try {
+    for await (const chunk of request) {
+      length += chunk.length
+      // White space around the order is let through.
+      if (length > maxTransferLength + 16) break
+      chunks.push(chunk)
     }
-    chunks.push(chunk)
+  } catch (cause) {
+    throw new WattError('message/unreadable', 'the request ended early', { cause })
+  }
+  if (length > maxTransferLength + 16) {
+    throw new WattError('message/oversized', `at most ${maxTransferLength} bytes expected`)
   }
   return Buffer.concat(chunks).toString('latin1')
 }
@@ -125,14 +150,4 @@ const statuses: Readonly<Record<string, number>> = {
   'transfer/insufficient': 409,
   'transfer/over-limit': 409,
   'transfer/unknown': 404,
-}
-
-// What a visitor did wrong is told; what is wrong in here is not.
-function toPage(error: unknown): Page {
-  if (!(error instanceof WattError)) return { status: 500, body: { code: 'ledger/busy', message: 'try again later' } }
-  const { code, message } = error
-  if (code.startsWith('storage/') || code.startsWith('journal/')) {
-    return { status: 503, body: { code: 'ledger/busy', message: 'try again later' } }
-  }
-  return { status: statuses[code] ?? 400, body: { code, message } }
 }

@@ -45,7 +45,10 @@ export class Orders {
     const { db, verifier, store } = this.#parts
     const order = parseTransfer(text, verifier)
     if (order.ledger !== this.address) {
-      throw new WattError('transfer/foreign', `${describe(order)}: is for ledger ${order.ledger}, this is ${this.address}`)
+      throw new WattError(
+        'transfer/foreign',
+        `${describe(order)}: is for ledger ${order.ledger}, this is ${this.address}`,
+      )
     }
     // One transaction: the booking, the nonce that it takes and the answer are there together or not at all.
     return db.write(() => {
@@ -117,9 +120,7 @@ export class Orders {
     if (!bindings.isKnown(to)) throw new WattError('transfer/unknown', `account '${to}': nobody here has that name`)
     const kind = asset === 'WATT' ? 'payment' : 'transfer'
     const wanted = { id, asset, from, to, amount, kind, note: { nonce } } as const
-    return heldUntil === undefined
-      ? transfers.transfer(wanted)
-      : transfers.reserve({ ...wanted, expiresAt: heldUntil })
+    return heldUntil === undefined ? transfers.transfer(wanted) : transfers.reserve({ ...wanted, expiresAt: heldUntil })
   }
 }
 
