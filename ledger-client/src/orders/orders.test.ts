@@ -185,3 +185,38 @@ test('killed at any moment, an order is booked with its answer or not at all, an
     t.deepEqual(auditLedger(reopened.db, fastVerifier).faults, [])
   }
 })
+
+test('the audit finds an order that was forged, left out, or answered with another entry', (t) => {
+  const rig = openDesk(t)
+  const { ada, bea, engine } = rig
+  engine.db.write(() => engine.bindings.bind('shop', bea.address))
+  take(rig, ada.pay(bea.address, 100n))
+  take(rig, ada.pay('shop', 200n))
+  take(rig, bea.pay(ada.address, 50n, { account: 'shop', nonce: 1 }))
+  const faults = (sql: string) => {
+    const folder = tempDir(t)
+    engine.db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()
+    copyFileSync(join(rig.dataDir, databaseFile), join(folder, databaseFile))
+    const { db } = openLedger({ dataDir: folder, clock: rig.clock, verifier: fastVerifier, enrolment: 'open' })
+    db.write(() => db.prepare(sql).run())
+    const found = auditLedger(db, fastVerifier).faults.map(({ place, code }) => `${place}: ${code}`)
+    db.close()
+    return found
+  }
+  const one = `account = '${ada.address}' AND nonce = 1`
+  t.deepEqual(faults('UPDATE signed_order SET nonce = nonce'), [])
+  t.deepEqual(faults(`UPDATE signed_order SET text = replace(text, '"100"', '"101"') WHERE ${one}`), [
+    `order 1 of ${ada.address}: transfer/bad-signature`,
+  ])
+  t.deepEqual(faults(`UPDATE signed_order SET answer = replace(answer, '"nonce":1', '"nonce":7') WHERE ${one}`), [
+    `order 1 of ${ada.address}: receipt/invalid`,
+  ])
+  t.deepEqual(
+    faults(`UPDATE signed_order SET answer = (SELECT answer FROM signed_order WHERE nonce = 2) WHERE ${one}`),
+    [`order 1 of ${ada.address}: journal/broken`],
+  )
+  const gone = faults(`DELETE FROM signed_order WHERE ${one}`)
+  t.is(gone[0], `order 2 of ${ada.address}: transfer/nonce`)
+  t.regex(gone[1]!, /^entry \d+: transfer\/forbidden$/)
+  t.deepEqual(faults(`UPDATE wallet_binding SET address = '${ada.address}'`), ['account owner:shop: journal/broken'])
+})

@@ -13,6 +13,7 @@ import {
 import type { Receipt, Transfers } from '../ledger/transfers.ts'
 import type { Database } from '../store/database.ts'
 import type { Bindings } from './bindings.ts'
+import { toJournalOrder } from './journal-order.ts'
 import type { OrderStore } from './order-store.ts'
 
 /** What an order is judged with. */
@@ -116,11 +117,10 @@ export class Orders {
       if (order.kind === 'void') return transfers.void(id, { reservation })
       return transfers.post(id, { reservation, ...(amount === undefined ? {} : { amount }) })
     }
-    const { id, account: from, to, asset, amount, nonce, heldUntil } = order
+    const { to } = order
     if (!bindings.isKnown(to)) throw new WattError('transfer/unknown', `account '${to}': nobody here has that name`)
-    const kind = asset === 'WATT' ? 'payment' : 'transfer'
-    const wanted = { id, asset, from, to, amount, kind, note: { nonce } } as const
-    return heldUntil === undefined ? transfers.transfer(wanted) : transfers.reserve({ ...wanted, expiresAt: heldUntil })
+    const wanted = toJournalOrder(order)
+    return 'expiresAt' in wanted ? transfers.reserve(wanted) : transfers.transfer(wanted)
   }
 }
 
