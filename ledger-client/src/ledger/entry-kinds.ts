@@ -17,7 +17,7 @@ export type PhaseKind = (typeof phaseKinds)[number]
 export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap'] as const
 export type NoteKind = (typeof noteKinds)[number]
 
-export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | 'issue' | 'correction' | 'limit'
+export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | 'issue' | 'correction' | 'limit' | 'wallet'
 
 export const entryKinds: readonly EntryKind[] = [
   ...meterKinds,
@@ -26,6 +26,7 @@ export const entryKinds: readonly EntryKind[] = [
   'issue',
   'correction',
   'limit',
+  'wallet',
   ...noteKinds,
 ]
 
@@ -59,6 +60,7 @@ const rules: Readonly<Record<EntryKind, Rule>> = {
   issue: { sides: { 'eea-issued': '-', eea: '+' }, lines: [6, 6] },
   correction: { sides: { ...sent, grid: '±', minted: '+', burned: '-', retired: '-' }, lines: [2, 4] },
   limit: nothing,
+  wallet: nothing,
   enrolment: nothing,
   revocation: nothing,
   freeze: nothing,
