@@ -10,6 +10,8 @@ import type { Logger } from './log.ts'
 import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
+import { openOrderDesk } from './orders/desk.ts'
+import { OrderPages } from './orders/order-pages.ts'
 import { startAnchoring } from './proof/anchoring.ts'
 import { Anchors } from './proof/anchors.ts'
 import { Receipts } from './receipts.ts'
@@ -31,7 +33,7 @@ export async function startLedger(
   verifier: SignatureVerifier,
   log: Logger,
 ): Promise<RunningLedger> {
-  const { dataDir, enrolment } = config.ledger
+  const { dataDir, enrolment, eea } = config.ledger
   // What was started is stopped in the opposite order, also when a later step fails.
   const started: (() => void | Promise<void>)[] = []
   const stop = async () => {
@@ -40,7 +42,8 @@ export async function startLedger(
   try {
     const lock = lockDataDir(dataDir)
     started.push(() => lock.release())
-    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true })
+    const issued = eea === undefined ? {} : { eeaHolders: eea.holders }
+    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true, ...issued })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
     const health = new Health()
@@ -48,7 +51,10 @@ export async function startLedger(
       waiting: () => engine.intake.waiting(),
       points: () => engine.registry.all().length,
     })
-    const http = config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics })
+    const desk = openOrderDesk(engine, { clock: systemClock, verifier, signer })
+    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, toFailureLog(log)) } : {}
+    const http =
+      config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics, ...wallets })
     if (http !== undefined) started.push(() => http.close())
     const broker = 'embedded' in config.mqtt ? await startEmbedded(config.mqtt.embedded, log) : undefined
     if (broker !== undefined) started.push(() => broker.close())
@@ -68,6 +74,7 @@ export async function startLedger(
       points: engine.registry.all().length,
       waiting: engine.intake.waiting(),
       publicKey: formatPublicKey(signer.publicKey),
+      ledger: desk.orders.address,
     })
     const ports = http === undefined ? {} : { httpPort: http.port }
     return { mqttUrl: connection.url, ...ports, failed: failed.promise, stop }
@@ -75,6 +82,10 @@ export async function startLedger(
     await stop()
     throw error
   }
+}
+
+function toFailureLog(log: Logger): (error: unknown) => void {
+  return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
 }
 
 function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {

@@ -3,6 +3,7 @@ import { auditAnchors } from '../proof/anchor-audit.ts'
 import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms, type StatedTerms } from './journal-audit.ts'
+import { OrderAudit } from './order-audit.ts'
 import { RecordAudit } from './record-audit.ts'
 import { type AuditReport, Faults } from './report.ts'
 
@@ -25,6 +26,7 @@ export function auditLedger(db: Database, verifier: SignatureVerifier, ledgerKey
     checkStrays(db, chain)
     checkProofs(db, verifier, booking)
     const { entries, accounts } = new JournalAudit(db, journal).check()
+    new OrderAudit(db, verifier, booking).check()
     const anchors = auditAnchors(db, { verifier, ledgerKey }, anchor)
     // The chain's faults come first: they are the cause, what does not fit the journal follows from them.
     const faults = [file, chain, journal, booking, anchor].flatMap(({ found }) => found).slice(0, 100)

@@ -1,5 +1,5 @@
 import { driverOf, formatKwh, makeClaim, type OcmfRecord, type PointId, WattError, type Wh } from '@wattline/protocol'
-import { accountOf } from '../ledger/ledger.ts'
+import { accountOf } from '../ledger/accounts.ts'
 import { countRecord } from '../mint.ts'
 import type { Terms } from '../registry.ts'
 import { type EntryContent, movedBy, parseTerms, type StatedTerms } from './entry-content.ts'

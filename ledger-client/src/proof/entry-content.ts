@@ -1,6 +1,6 @@
 import { decodeWith, type Role, roles, WattError, type Wh } from '@wattline/protocol'
 import * as v from 'valibot'
-import { accountOf } from '../ledger/ledger.ts'
+import { accountOf } from '../ledger/accounts.ts'
 
 // A journal entry as its hash covers it (SPEC-86), read back. Runs in a browser too.
 
