@@ -4,6 +4,7 @@ import type { AuditReport } from './audit/report.ts'
 import { type EnrolOptions, enrol, look, revoke, verifyLedger } from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { bindWallet, takeOrders } from './orders/order-commands.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
 import { type Trace, traceEntry, traceRecord } from './trace.ts'
 
@@ -36,6 +37,7 @@ function buildProgram(): Command {
   addPoints(program)
   addChecks(program)
   addEnrolment(program)
+  addWallets(program)
   addRelay(program)
   return program
 }
@@ -210,6 +212,24 @@ function addEnrolment(program: Command): void {
         print(`${toJson(await revoke(loadConfig(config), options))}\n`)
       },
     )
+}
+
+function addWallets(program: Command): void {
+  command(program, 'transfer', "carry out wallets' signed orders, and print the answers")
+    .requiredOption('--file <file>', 'orders, one a line, as wattline-wallet makes them')
+    .action(async ({ config, file }: { config: string; file: string }) => {
+      for (const taken of await takeOrders(loadConfig(config), file)) {
+        if ('answer' in taken) print(`${taken.answer.text}\n`)
+        else process.stderr.write(`wattline-ledger: ${taken.error.code}: ${taken.error.message}\n`)
+        if (!('answer' in taken && 'entry' in taken.answer)) process.exitCode = exitCodes.data
+      }
+    })
+  command(program, 'bind-wallet', 'let a wallet speak for an owner who has a name')
+    .requiredOption('--owner <name>', 'the owner, as enrolled')
+    .requiredOption('--address <address>', "the wallet's")
+    .action(async ({ config, ...binding }: { config: string; owner: string; address: string }) => {
+      print(`${toJson(await bindWallet(loadConfig(config), binding))}\n`)
+    })
 }
 
 function addRelay(program: Command): void {
