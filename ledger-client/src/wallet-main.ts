@@ -9,11 +9,12 @@ import {
 } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { describeAct, formatAmount } from './orders/order-words.ts'
 import { lastAccount } from './wallet/accounts.ts'
 import { LedgerLink, type ProvenOrder, type SendResult } from './wallet/ledger-link.ts'
 import { type MnemonicLength, mnemonicLengths } from './wallet/mnemonic.ts'
 import { OrderFolder } from './wallet/order-folder.ts'
-import { describeAct, describeResult, formatAmount, order, orderOffline, parseAmount } from './wallet/ordering.ts'
+import { describeResult, order, orderOffline, parseAmount } from './wallet/ordering.ts'
 import {
   createWallet,
   exportAccount,

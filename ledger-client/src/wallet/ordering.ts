@@ -1,5 +1,4 @@
 import {
-  formatKwh,
   type Give,
   parseAddress,
   parseKwh,
@@ -9,6 +8,7 @@ import {
   type TransferAsset,
   WattError,
 } from '@wattline/protocol'
+import { describeAct } from '../orders/order-words.ts'
 import type { Account } from './accounts.ts'
 import type { LedgerLink, SendResult } from './ledger-link.ts'
 import type { OrderFolder } from './order-folder.ts'
@@ -59,24 +59,6 @@ export function parseAmount(text: string, asset: TransferAsset): bigint {
     throw new WattError('transfer/invalid', `amount '${text}': ${expected} expected`)
   }
   return asset === 'EEA' ? BigInt(whole) : parseKwh(`${BigInt(whole)}.${decimals.padEnd(3, '0')}`)
-}
-
-/** An amount as people read it. */
-export function formatAmount(amount: bigint, asset: TransferAsset): string {
-  return `${asset === 'WATT' ? formatKwh(amount) : amount} ${asset}`
-}
-
-/** What an order asks for, in words. */
-export function describeAct(act: Give | Settle): string {
-  if ('to' in act) {
-    const what = `${formatAmount(act.amount, act.asset)} to ${act.to}`
-    return act.heldUntil === undefined
-      ? `pay ${what}`
-      : `reserve ${what} until ${new Date(act.heldUntil).toISOString()}`
-  }
-  const reservation = `reservation ${act.reservation}`
-  if (act.kind === 'void') return `let go ${reservation}`
-  return act.amount === undefined ? `take all of ${reservation}` : `take ${act.amount} base units of ${reservation}`
 }
 
 /** What came of an order, in words. */
