@@ -1,30 +1,8 @@
 import { request as ask } from 'node:http'
 import { addressOf, formatPublicKey, maxTransferLength, parseTransferAnswer } from '@wattline/protocol'
 import test from 'ava'
-import { ledgerSigner, openDesk, TestWallet } from '../../test/wallet-rig.ts'
-import { Health } from '../health.ts'
-import { startStatusServer } from '../http.ts'
-import { Metrics } from '../metrics.ts'
-import { OrderPages } from './order-pages.ts'
+import { ledgerSigner, openPages, TestWallet } from '../../test/wallet-rig.ts'
 import { RateLimit } from './rate-limit.ts'
-
-async function openPages(t: Parameters<typeof openDesk>[0], { now = (): number => 0, wallets = true } = {}) {
-  const rig = openDesk(t)
-  const failures: unknown[] = []
-  const parts = { health: new Health(), metrics: new Metrics({ waiting: () => 0, points: () => 1 }) }
-  const pages = new OrderPages(rig.desk, (error) => failures.push(error), now)
-  const server = await startStatusServer(
-    { host: '127.0.0.1', port: 0 },
-    { ...parts, ...(wallets ? { wallets: pages } : {}) },
-  )
-  t.teardown(() => server.close())
-  const call = async (path: string, body?: string) => {
-    const options = body === undefined ? {} : { method: 'POST', body }
-    const response = await fetch(`http://127.0.0.1:${server.port}${path}`, options)
-    return { status: response.status, content: (await response.json()) as Record<string, unknown> }
-  }
-  return { ...rig, server, failures, call }
-}
 
 test('SPEC-153: over HTTP an order is answered, its replay with the same answer, a refused one with 409', async (t) => {
   const { call, ada, bea, failures } = await openPages(t)
