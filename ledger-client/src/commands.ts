@@ -13,6 +13,8 @@ import { auditLedger } from './audit/audit.ts'
 import type { AuditReport } from './audit/report.ts'
 import type { LedgerConfig } from './config.ts'
 import { type LedgerEngine, openLedger } from './engine.ts'
+import type { Limit } from './ledger/bounds.ts'
+import { type CorrectionOrder, correct } from './ledger/corrections.ts'
 import { type Terms, termsOf, toPointId } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
@@ -148,4 +150,17 @@ export function revoke(
       .get(id, last.epoch, last.sequence)
     return { point: id, lastEpoch: last.epoch, lastSequence: last.sequence, acceptedAfter: row?.rows ?? 0 }
   })
+}
+
+/** Takes back what an entry booked, by an entry of its own. */
+export function correctEntry(
+  config: LedgerConfig,
+  order: CorrectionOrder,
+): Promise<{ readonly entry: number; readonly corrects: number }> {
+  return change(config, ({ journal }) => ({ ...correct(journal, order), corrects: order.entry }))
+}
+
+/** Sets or lifts the most that an owner may be sent. */
+export function setLimit(config: LedgerConfig, limit: Limit): Promise<{ readonly entry: number }> {
+  return change(config, ({ bounds }) => ({ entry: bounds.set(limit) }))
 }

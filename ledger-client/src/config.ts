@@ -4,6 +4,7 @@ import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
+import { eeaShares } from './ledger/genesis.ts'
 import { type VerifierName, verifierNames } from './verifiers/pick.ts'
 
 /** Every default there is. */
@@ -45,6 +46,8 @@ export interface LedgerConfig {
     readonly enrolment: 'open' | 'closed'
     readonly verifier: VerifierName
     readonly logLevel: (typeof logLevels)[number]
+    /** Who gets EEA at its genesis: 30, 35, 20, 10 and 5 %. */
+    readonly eea?: { readonly holders: readonly string[] }
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
   readonly http?: {
@@ -106,6 +109,13 @@ const mqtt = v.pipe(
   ),
 )
 
+// The shares are fixed (SPEC-92); only who gets them is the operator's to say, once.
+const eeaHolders = v.pipe(
+  v.array(v.pipe(text, v.maxLength(64))),
+  v.length(eeaShares.length, `${eeaShares.length} names expected`),
+  v.check((names) => new Set(names).size === names.length, 'different names expected'),
+)
+
 type MqttShape = v.InferOutput<typeof mqtt>
 
 /** What a config file may hold. */
@@ -117,6 +127,7 @@ export const configShape = v.strictObject({
     enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
     verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
     logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+    eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
   }),
   mqtt,
   http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),

@@ -1,6 +1,7 @@
 import { type Clock, type SignatureVerifier, WattError } from '@wattline/protocol'
 import { Enrolment } from './enrolment.ts'
 import { Bounds } from './ledger/bounds.ts'
+import { issueEea } from './ledger/genesis.ts'
 import { SqliteJournal } from './ledger/sqlite-journal.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
 import { Transfers } from './ledger/transfers.ts'
@@ -25,6 +26,8 @@ export interface LedgerOptions {
   readonly check?: boolean
   /** Messages that may wait to be processed. */
   readonly backlogLimit?: number
+  /** The first holders of EEA, five of them; it is issued when they are first named. */
+  readonly eeaHolders?: readonly string[]
 }
 
 /** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
@@ -38,6 +41,7 @@ export class LedgerEngine {
   readonly quarantine: Quarantine
   readonly intake: Intake
   readonly remainders: Remainders
+  readonly journal: SqliteJournal
   readonly transfers: Transfers
   readonly bounds: Bounds
   readonly bindings: Bindings
@@ -49,6 +53,7 @@ export class LedgerEngine {
     const open = options.enrolment === 'open'
     const journal = new SqliteJournal(db, clock)
     const ledger = new SqliteLedger(journal)
+    this.journal = journal
     this.db = db
     this.registry = new Registry(db)
     this.enrolment = new Enrolment(db, this.registry, ledger, { clock, open })
@@ -171,5 +176,13 @@ export function mergeOutcome(into: Outcome, { answers, incidents, ...counts }: O
 
 /** Opens the ledger in a data directory, without a network. */
 export function openLedger(options: LedgerOptions): LedgerEngine {
-  return new LedgerEngine(openDatabase(options.dataDir, { check: options.check ?? false }), options)
+  const engine = new LedgerEngine(openDatabase(options.dataDir, { check: options.check ?? false }), options)
+  const { eeaHolders } = options
+  try {
+    if (eeaHolders !== undefined) engine.db.write(() => issueEea(engine.journal, eeaHolders))
+    return engine
+  } catch (error) {
+    engine.close()
+    throw error
+  }
 }

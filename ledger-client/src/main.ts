@@ -1,12 +1,17 @@
 import { roles, WattError } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AuditReport } from './audit/report.ts'
-import { type EnrolOptions, enrol, look, revoke, verifyLedger } from './commands.ts'
+import { correctEntry, type EnrolOptions, enrol, look, revoke, setLimit, verifyLedger } from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
+import { type EntryFilter, formatEntry, readEntries } from './entries.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { assets } from './ledger/accounts.ts'
+import type { Limit } from './ledger/bounds.ts'
+import type { CorrectionOrder } from './ledger/corrections.ts'
+import { entryKinds } from './ledger/entry-kinds.ts'
 import { bindWallet, takeOrders } from './orders/order-commands.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
-import { type Trace, traceEntry, traceRecord } from './trace.ts'
+import { type Trace, type TracedEntry, traceEntry, traceRecord } from './trace.ts'
 
 const print = (text: string) => process.stdout.write(text)
 
@@ -36,6 +41,7 @@ function buildProgram(): Command {
   addRecords(program)
   addPoints(program)
   addChecks(program)
+  addJournal(program)
   addEnrolment(program)
   addWallets(program)
   addRelay(program)
@@ -74,8 +80,8 @@ function addBalances(program: Command): void {
       if (json === true) return void print(`${toJson(balances)}\n`)
       print(
         formatTable(
-          ['owner', 'WATT', 'grid'],
-          balances.owners.map((row) => [row.owner, row.wattWh, row.gridWh]),
+          ['owner', 'WATT', 'reserved', 'grid', 'EEA'],
+          balances.owners.map((row) => [row.owner, row.wattWh, row.reservedWh, row.gridWh, `${row.eea}`]),
         ),
       )
       print('\n')
@@ -190,6 +196,39 @@ function formatAudit({ ok, faults, counts }: AuditReport): string {
       )}`
 }
 
+function addJournal(program: Command): void {
+  lookCommand(program, 'entries', 'print the entries of the journal')
+    .option('--account <name>', 'only those that move one account, such as owner:alice')
+    .addOption(new Option('--kind <kind>', 'only those of one kind, or of orders of that kind').choices(entryKinds))
+    .action(({ config, json, ...filter }: LookOptions & EntryFilter) => {
+      look(loadConfig(config), (db) => db.read(() => printEntries(readEntries(db, filter), json === true)))
+    })
+  command(program, 'correct', 'take back what an entry booked, whole or in part, by an entry that names it')
+    .requiredOption('--entry <number>', 'the entry that is wrong', parseCount)
+    .option('--amount <units>', 'base units (Wh); the whole if left out', parseUnits)
+    .requiredOption('--reason <text>', 'why; it stays in the journal')
+    .action(async ({ config, ...order }: CorrectionOrder & { config: string }) => {
+      print(`${toJson(await correctEntry(loadConfig(config), order))}\n`)
+    })
+  command(program, 'limit', 'set the most that an owner may be sent, or lift it')
+    .requiredOption('--owner <name>', 'whose')
+    .addOption(new Option('--asset <asset>', 'of what').choices(assets).default('WATT'))
+    .option('--most <units>', 'base units (Wh); no limit if left out', parseUnits)
+    .action(async ({ config, ...limit }: Limit & { config: string }) => {
+      print(`${toJson(await setLimit(loadConfig(config), limit))}\n`)
+    })
+}
+
+function printEntries(entries: Iterable<TracedEntry>, json: boolean): void {
+  let separator = '{"entries":['
+  for (const entry of entries) {
+    if (json) print(`${separator}${toJson(entry)}`)
+    else print(`${formatEntry(entry)}\n`)
+    separator = ',\n'
+  }
+  if (json) print(separator === ',\n' ? ']}\n' : '{"entries":[]}\n')
+}
+
 function addEnrolment(program: Command): void {
   const role = new Option('--role <role>', 'what it is for the ledger').choices(roles)
   command(program, 'enrol', 'add or change a metering point')
@@ -256,6 +295,12 @@ function addRelay(program: Command): void {
 function parseCount(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('a whole number expected')
   return Number(text)
+}
+
+// Whole base units, never a decimal fraction: what was meant would be a guess.
+function parseUnits(text: string): bigint {
+  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('a whole number of base units expected')
+  return BigInt(text)
 }
 
 async function main(): Promise<void> {

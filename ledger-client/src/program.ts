@@ -31,7 +31,7 @@ export async function startLedger(
   verifier: SignatureVerifier,
   log: Logger,
 ): Promise<RunningLedger> {
-  const { dataDir, enrolment } = config.ledger
+  const { dataDir, enrolment, eea } = config.ledger
   // What was started is stopped in the opposite order, also when a later step fails.
   const started: (() => void | Promise<void>)[] = []
   const stop = async () => {
@@ -40,7 +40,8 @@ export async function startLedger(
   try {
     const lock = lockDataDir(dataDir)
     started.push(() => lock.release())
-    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true })
+    const issued = eea === undefined ? {} : { eeaHolders: eea.holders }
+    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true, ...issued })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
     const health = new Health()
