@@ -47,6 +47,7 @@ const stateSchema = v.object({
 export interface LinePorts {
   readonly ocpp: number
   readonly mqtt: number
+  readonly web: number
   /** Where the gateway finds the ledger and the operator's CSMS: lines that may be cut. */
   readonly ledgerLink: number
   readonly upstreamLink: number
@@ -73,7 +74,7 @@ export class ChargerLine {
       simConfig: join(folder, 'sim.yaml'),
       gatewayConfig: join(folder, 'gateway.yaml'),
       ledgerConfig: join(folder, 'ledger.yaml'),
-      webUrl: '',
+      webUrl: `http://127.0.0.1:${ports.web}`,
     }
     writeFileSync(
       house.gatewayConfig,
@@ -101,6 +102,7 @@ export class ChargerLine {
           upstream: { url: `ws://127.0.0.1:${ports.upstreamLink}`, pingSeconds: 2, callTimeoutSeconds: 5 },
         },
         drivers,
+        web: { host: '127.0.0.1', port: ports.web },
       }),
     )
     writeFileSync(

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readSessions } from '../src/demo/charging-books.ts'
-import { freePorts, runJson } from '../src/demo/programs.ts'
-import { drain, makeReport, type Report } from '../src/demo/report.ts'
+import { freePorts } from '../src/demo/programs.ts'
+import { makeReport, type Report } from '../src/demo/report.ts'
+import { fetchStatus } from '../src/demo/status.ts'
 import { makeRandom } from '../src/random.ts'
 import { type ChargerId, ChargerLine, planVisits, startWh, stations } from './charger-line.ts'
 import { CuttableLink } from './cuttable-link.ts'
@@ -31,6 +31,7 @@ export interface ChargerLoopReport {
 
 /** Long enough for any machine; who waits longer waits for something that was lost. */
 const patienceMs = 120_000
+const worstMomentMs = 2_000
 const millijoulesPerWh = 3_600_000n
 
 /**
@@ -46,10 +47,10 @@ export async function runChargerLoop({
   say,
 }: ChargerLoopOptions): Promise<ChargerLoopReport> {
   const random = makeRandom(seed)
-  const [ocpp = 0, mqtt = 0] = await freePorts(2)
+  const [ocpp = 0, mqtt = 0, web = 0] = await freePorts(3)
   const csms = await new OperatorCsms().start()
   const links = { ledger: await CuttableLink.open(mqtt), upstream: await CuttableLink.open(csms.port) }
-  const ports = { ocpp, mqtt, ledgerLink: links.ledger.port, upstreamLink: links.upstream.port }
+  const ports = { ocpp, mqtt, web, ledgerLink: links.ledger.port, upstreamLink: links.upstream.port }
   const line = await ChargerLine.write(folder, ports)
   const counts: Record<string, number> = {}
   const charge = (group: readonly ChargerId[]) => line.startChargers(group, (id) => planVisits(id, random))
@@ -60,24 +61,9 @@ export async function runChargerLoop({
     await sleep(1000)
     for (let cut = 0; cut < cuts; cut++) {
       await sleep(200 + random() * 1300)
-      const what = pick(['gateway', 'charger', 'ledger link', 'upstream link'], random)
+      const what = pick<Victim>(['gateway', 'charger', 'ledger link', 'upstream link'], random)
       counts[what] = (counts[what] ?? 0) + 1
-      const awayMs = random() * 1500
-      if (what === 'gateway') {
-        await line.kill('gateway')
-        await sleep(awayMs)
-        line.startGateway()
-      } else if (what === 'charger') {
-        const group = pick(groups, random)
-        await line.killChargers(group)
-        await sleep(awayMs)
-        charge(group)
-      } else {
-        const link = what === 'ledger link' ? links.ledger : links.upstream
-        link.cut(random() < 0.5 ? 'reset' : 'silent')
-        await sleep(awayMs * 2)
-        link.heal()
-      }
+      await disturb(what, { line, links, csms, groups, random })
     }
     say(`seed ${seed}: ${JSON.stringify(counts)}`)
     await everyoneCame(line)
@@ -86,12 +72,10 @@ export async function runChargerLoop({
       await line.killChargers(group)
       line.startChargers(group, () => [])
     }
-    const late = await settle(line, csms)
-    const aside = await putAside(line)
+    const late = await settle(line)
     await line.stop('gateway')
-    await drain(line.house, 60)
     const report = await makeReport(line.house)
-    const problems = [...late, ...aside, ...report.problems, ...csms.faults, ...examine(line, report, csms.received)]
+    const problems = [...late, ...report.problems, ...csms.faults, ...examine(line, report, csms.received)]
     return {
       seed,
       counts,
@@ -103,6 +87,46 @@ export async function runChargerLoop({
   } finally {
     await line.close()
     await Promise.all([csms.stop(), links.ledger.close(), links.upstream.close()])
+  }
+}
+
+type Victim = 'gateway' | 'charger' | 'ledger link' | 'upstream link'
+
+interface Scene {
+  readonly line: ChargerLine
+  readonly links: { readonly ledger: CuttableLink; readonly upstream: CuttableLink }
+  readonly csms: OperatorCsms
+  readonly groups: ChargerLoopOptions['groups']
+  readonly random: () => number
+}
+
+// Kills or cuts, waits a moment, and lets it go on.
+async function disturb(what: Victim, { line, links, csms, groups, random }: Scene): Promise<void> {
+  const awayMs = random() * 1500
+  // Half of the time at the worst moment: upstream has a message, and its answer is lost.
+  const now = async (run: () => void) => {
+    if (random() < 0.5) run()
+    else await csms.atNextMessage(run, worstMomentMs)
+  }
+  if (what === 'charger') {
+    const group = pick(groups, random)
+    await line.killChargers(group)
+    await sleep(awayMs)
+    line.startChargers(group, (id) => planVisits(id, random))
+  } else if (what === 'gateway') {
+    let ended = Promise.resolve()
+    await now(() => {
+      ended = line.kill('gateway')
+    })
+    await ended
+    await sleep(awayMs)
+    line.startGateway()
+  } else {
+    const link = what === 'ledger link' ? links.ledger : links.upstream
+    const manner = random() < 0.5 ? 'reset' : 'silent'
+    await now(() => link.cut(manner))
+    await sleep(awayMs * 2)
+    link.heal()
   }
 }
 
@@ -121,31 +145,34 @@ async function everyoneCame(line: ChargerLine): Promise<void> {
   }
 }
 
-// Until each station has told everything, and upstream has the end of every transaction.
-async function settle(line: ChargerLine, csms: OperatorCsms): Promise<string[]> {
+// Until each station has told everything, upstream has answered it, and the ledger has given its receipts.
+async function settle(line: ChargerLine): Promise<readonly string[]> {
   const untilMs = performance.now() + patienceMs
   for (;;) {
-    const waiting = stations.flatMap(({ id }) => {
-      const { queue, open, transactionsMade } = line.keptBy(id)
-      const atStation = queue.length + open.length
-      const above = transactionsMade - transactionsOf(csms.received, id).filter(({ ends }) => ends > 0).length
-      return atStation === 0 && above <= 0 ? [] : [`${id}: ${atStation} wait at the station, ${above} do upstream`]
+    const atStations = stations.flatMap(({ id }) => {
+      const { queue, open } = line.keptBy(id)
+      return queue.length + open.length === 0 ? [] : [`${id}: ${queue.length} messages wait at the station`]
     })
-    if (waiting.length === 0) {
-      const sessions = await readSessions(line.house.gatewayConfig)
-      if (sessions.every(({ isSettled }) => isSettled)) return []
-    }
-    if (performance.now() > untilMs) return waiting.length > 0 ? waiting : ['sessions are not settled']
+    const left = atStations.length > 0 ? atStations : await leftAtGateway(line.house.webUrl)
+    if (left.length === 0 || performance.now() > untilMs) return left
     await sleep(200)
   }
 }
 
-async function putAside({ house }: ChargerLine): Promise<string[]> {
-  const listed = await runJson('gateway', ['ocpp', 'stations', '--json', '--config', house.gatewayConfig])
-  const views = listed as { id: string; upstream?: { aside: number } }[]
-  return views.flatMap(({ id, upstream }) =>
-    upstream?.aside === 0 ? [] : [`${id}: ${upstream?.aside ?? 'unknown how many'} messages were put aside upstream`],
+async function leftAtGateway(webUrl: string): Promise<readonly string[]> {
+  const status = await fetchStatus(webUrl)
+  if (status === undefined) return ['the gateway does not answer']
+  const figures = await (await fetch(`${webUrl}/metrics`)).text()
+  const upstream = stations.flatMap(({ id }) =>
+    ['waiting', 'aside'].flatMap((state) => {
+      const figure = new RegExp(`wattline_upstream_messages\\{station="${id}",state="${state}"\\} (\\d+)`).exec(figures)
+      return figure?.[1] === '0' ? [] : [`${id}: ${figure?.[1] ?? 'unknown how many'} messages ${state} upstream`]
+    }),
   )
+  const records = status.points.flatMap(({ id, waiting }) =>
+    waiting === 0 ? [] : [`${id}: ${waiting} records wait for the ledger`],
+  )
+  return [...upstream, ...records]
 }
 
 interface UpstreamTransaction {

@@ -27,6 +27,7 @@ export class OperatorCsms {
   readonly faults: string[] = []
   readonly #server = new RPCServer({ protocols, strictMode: ['ocpp1.6', 'ocpp2.0.1'], pingIntervalMs: 0 })
   readonly #numbers = new Map<string, number>()
+  #atNext: () => void = () => {}
   #port = 0
 
   constructor() {
@@ -38,6 +39,7 @@ export class OperatorCsms {
       )
       client.handle(({ messageId, method, params }) => {
         const answer = this.#answer(protocol, identity, method, params)
+        this.#atNext()
         this.received.push({ identity, messageId, action: method, payload: params, answer })
         return answer
       })
@@ -48,6 +50,20 @@ export class OperatorCsms {
     const server = await this.#server.listen(0, '127.0.0.1')
     this.#port = (server.address() as AddressInfo).port
     return this
+  }
+
+  /** Does something as soon as a message has come and before its answer leaves, or after this long without one. */
+  atNextMessage(run: () => void, mostMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const once = () => {
+        clearTimeout(timer)
+        this.#atNext = () => {}
+        run()
+        resolve()
+      }
+      const timer = setTimeout(once, mostMs)
+      this.#atNext = once
+    })
   }
 
   get port(): number {
