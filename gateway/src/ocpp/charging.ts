@@ -112,6 +112,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       drivers.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
+        values.tidy({ beforeMs })
       } catch (error) {
         // Comes again in a minute. The tidying of everything else must not wait for it.
         log.warn('ocpp.sessions.tidy.failed', errorFields(error))

@@ -1,35 +1,11 @@
 import test from 'ava'
 import fc from 'fast-check'
+import { makeSession, moment } from '../../test/session-states.ts'
 import { makeTempFolder } from '../../test/signing-rig.ts'
-import type { Moment, SessionState } from '../sessions/session-state.ts'
 import { openStore } from './database.ts'
 import { SessionStore } from './sessions.ts'
 
 const stationId = 'CP1'
-const moment = (at: number): Moment => ({ claimedAt: at, arrivedAt: at, takenAt: at, clockStatus: 'S' })
-
-function makeSession(id: number, connectorId: number, transaction: string): SessionState {
-  return {
-    id,
-    stationId,
-    connectorId,
-    version: 'ocpp1.6',
-    transaction,
-    startKey: `start ${id}`,
-    isStarted: true,
-    begunAt: moment(1),
-    heardAt: moment(1),
-    beginWh: 0n,
-    isBeginTold: true,
-    isSettled: false,
-    isBeginSigned: false,
-    isAvailable: false,
-    sequence: { runs: [], isUseless: false },
-    doubts: [],
-    notes: [],
-  }
-}
-
 // Two transactions at two places, so that sessions get into each other's way.
 const stepArbitrary = fc.record({
   what: fc.constantFrom('open', 'value', 'settle', 'available', 'prune', 'clock'),

@@ -171,6 +171,10 @@ export class SessionStore implements Books {
     return found
   }
 
+  find(id: number): SessionState | undefined {
+    return this.#sessionsOf('SELECT id FROM charging_sessions WHERE id = ?', [id])[0]
+  }
+
   /** The latest sessions, newest first. */
   latest(most: number): readonly SessionState[] {
     return this.#sessionsOf('SELECT id FROM charging_sessions ORDER BY id DESC LIMIT ?', [most])
