@@ -102,6 +102,8 @@ test('a ledger of the version before goes on with what its records say of the cl
   const session = ['epoch', 'sequence', 'page', 'driver', 'wh', 'sound'].map((name) => `session_${name}`)
   for (const column of ['base_clock', 'base_since', ...session]) old.exec(`ALTER TABLE point DROP COLUMN ${column}`)
   old.exec('DROP TABLE reservation; DROP TABLE account_limit')
+  old.exec('DROP TABLE signed_order; DROP TABLE wallet_binding')
+  old.exec('DROP TABLE anchor; DROP TABLE merkle_tile')
   old.pragma('user_version = 1')
   old.close()
   const again = openRig(t, { dataDir })

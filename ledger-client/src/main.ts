@@ -9,6 +9,7 @@ import { assets } from './ledger/accounts.ts'
 import type { Limit } from './ledger/bounds.ts'
 import type { CorrectionOrder } from './ledger/corrections.ts'
 import { entryKinds } from './ledger/entry-kinds.ts'
+import { bindWallet, takeOrders } from './orders/order-commands.ts'
 import { addProofs } from './proof/proof-commands.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
 import { type Trace, type TracedEntry, traceEntry, traceRecord } from './trace.ts'
@@ -43,6 +44,7 @@ function buildProgram(): Command {
   addChecks(program)
   addJournal(program)
   addEnrolment(program)
+  addWallets(program)
   addRelay(program)
   addProofs(program, {
     print,
@@ -256,6 +258,24 @@ function addEnrolment(program: Command): void {
         print(`${toJson(await revoke(loadConfig(config), options))}\n`)
       },
     )
+}
+
+function addWallets(program: Command): void {
+  command(program, 'transfer', "carry out wallets' signed orders, and print the answers")
+    .requiredOption('--file <file>', 'orders, one a line, as wattline-wallet makes them')
+    .action(async ({ config, file }: { config: string; file: string }) => {
+      for (const taken of await takeOrders(loadConfig(config), file)) {
+        if ('answer' in taken) print(`${taken.answer.text}\n`)
+        else process.stderr.write(`wattline-ledger: ${taken.error.code}: ${taken.error.message}\n`)
+        if (!('answer' in taken && 'entry' in taken.answer)) process.exitCode = exitCodes.data
+      }
+    })
+  command(program, 'bind-wallet', 'let a wallet speak for an owner who has a name')
+    .requiredOption('--owner <name>', 'the owner, as enrolled')
+    .requiredOption('--address <address>', "the wallet's")
+    .action(async ({ config, ...binding }: { config: string; owner: string; address: string }) => {
+      print(`${toJson(await bindWallet(loadConfig(config), binding))}\n`)
+    })
 }
 
 function addRelay(program: Command): void {

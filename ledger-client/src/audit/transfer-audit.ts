@@ -23,9 +23,12 @@ import type { Database, Statement } from '../store/database.ts'
 import type { Faults } from './report.ts'
 
 interface ReservationRow {
-  readonly id: string
-  readonly entry: number
-  readonly closed: number | null
+  readonly entry: bigint
+  readonly asset: string
+  readonly recipient: string
+  readonly amount: bigint
+  readonly expires_at: bigint
+  readonly closed: bigint | null
 }
 
 const correctionNote = v.strictObject({
@@ -53,7 +56,9 @@ export class TransferAudit {
     this.#entryOf = db.prepare('SELECT id FROM entry WHERE claim = ? AND id < ?')
     this.#entry = db.prepare('SELECT id, at, kind, claim, point, note FROM entry WHERE id = ?')
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
-    this.#row = db.prepare('SELECT id, entry, closed FROM reservation WHERE id = ?')
+    this.#row = db.prepareWide(
+      'SELECT entry, asset, recipient, amount, expires_at, closed FROM reservation WHERE id = ?',
+    )
   }
 
   /** The postings that an entry must have; throws a WattError where it must not be there at all. */
@@ -85,11 +90,13 @@ export class TransferAudit {
     if (rows !== this.#reservations) {
       faults.add('reservations', 'storage/corrupt', `${this.#reservations} by the journal, ${rows} rows`)
     }
-    for (const [id, { entry }] of this.#open) {
+    for (const [id, { order, entry }] of this.#open) {
       const row = this.#row.get(id)
-      if (row?.entry === entry && row.closed === null) continue
-      const got = row === undefined ? 'it has no row' : `its row says entry ${row.entry}, closed by ${row.closed}`
-      faults.add(`entry ${entry}`, 'storage/corrupt', `reservation ${id} is open by the journal; ${got}`)
+      const { asset, amount, expiresAt } = order
+      const expected = [entry, asset, recipientOf(order)?.owner ?? '', amount, expiresAt, null].join()
+      const got = row === undefined ? 'nothing' : Object.values(row).join()
+      if (got === expected) continue
+      faults.add(`entry ${entry}`, 'storage/corrupt', `reservation ${id} is open: its row is ${expected}, got ${got}`)
     }
     const limits = this.#db
       .prepareWide<[], { owner: string; asset: Asset; most: bigint; entry: bigint }>('SELECT * FROM account_limit')
@@ -132,8 +139,8 @@ export class TransferAudit {
     if (!isNamed) throw broken(`claim '${entry.claim}' does not fit`)
     if ((entry.kind === 'post') !== (amount !== undefined)) throw broken(`its amount is ${amount}`)
     if ((amount ?? 0n) > order.amount) throw broken(`${order.amount} were reserved, ${amount} are posted`)
-    const row = this.#row.get(id)
-    if (row?.closed !== entry.id) throw broken(`the row of reservation ${id} says closed by ${row?.closed}`)
+    const closed = this.#row.get(id)?.closed ?? undefined
+    if (closed !== BigInt(entry.id)) throw broken(`the row of reservation ${id} says closed by ${closed}`)
     this.#open.delete(id)
     this.#addIncoming(order, -order.amount)
     return closingPostings(order, amount ?? 0n)

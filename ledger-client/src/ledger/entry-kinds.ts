@@ -94,10 +94,8 @@ export function findBreach(kind: string, postings: readonly Posting[]): string |
 
 /** The first asset whose postings do not sum to zero, and their sum. */
 export function findImbalance(postings: readonly Posting[]): { asset: Asset; sum: bigint } | undefined {
-  for (const asset of assets) {
-    let sum = 0n
-    for (const { account, amount } of postings) if (assetOf(account) === asset) sum += amount
-    if (sum !== 0n) return { asset, sum }
-  }
-  return undefined
+  const sums: Record<Asset, bigint> = { WATT: 0n, EEA: 0n }
+  for (const { account, amount } of postings) sums[assetOf(account)] += amount
+  const asset = assets.find((each) => sums[each] !== 0n)
+  return asset === undefined ? undefined : { asset, sum: sums[asset] }
 }

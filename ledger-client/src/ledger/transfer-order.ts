@@ -65,7 +65,11 @@ export const largestAmount = 2n ** 63n - 1n
 const longestNote = 1000
 
 const id = v.pipe(v.string(), v.regex(/^[A-Za-z0-9._:/-]{1,128}$/, '1 to 128 of A-Z a-z 0-9 . _ : / - expected'))
-const owner = v.pipe(v.string(), v.minLength(1), v.maxLength(64))
+// Half a surrogate pair would come back from the database as another character, and break the hash of its entry.
+const owner = v.pipe(
+  v.string(),
+  v.regex(/^[^\p{Cc}\p{Cs}]{1,64}$/u, '1 to 64 characters, none of them a control character, expected'),
+)
 const amount = v.pipe(
   v.bigint(),
   v.minValue(1n, 'more than zero expected'),

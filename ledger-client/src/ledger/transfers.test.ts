@@ -238,6 +238,8 @@ test('SPEC-88: a burn goes to nobody, a fee names its order, and each asset know
     [{ amount: 2n ** 63n }, 'transfer/invalid'],
     [{ id: 'with blank' }, 'transfer/invalid'],
     [{ from: '' }, 'transfer/invalid'],
+    [{ to: 'bob\ud800' }, 'transfer/invalid'],
+    [{ to: 'bob\n' }, 'transfer/invalid'],
     [{ note: { text: 'x'.repeat(1000) } }, 'transfer/invalid'],
     [{ note: { amount: 1n } }, 'transfer/invalid'],
   ]

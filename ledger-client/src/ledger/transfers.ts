@@ -98,7 +98,7 @@ export class Transfers {
 
   /** Moves a reservation on, the whole or a part; the rest goes back to its owner. */
   post(id: string, input: PostOrder): Receipt {
-    const { reservation, amount: asked } = decodePost({ id, ...input })
+    const { reservation, amount: asked } = decodePost({ ...input, id })
     const order = this.#readReservation(reservation)
     const amount = asked ?? order.amount
     const note = noteOfClosing(reservation, amount)
@@ -115,7 +115,7 @@ export class Transfers {
 
   /** Gives a reservation back to its owner. */
   void(id: string, input: VoidOrder): Receipt {
-    const { reservation } = decodeVoid({ id, ...input })
+    const { reservation } = decodeVoid({ ...input, id })
     const order = this.#readReservation(reservation)
     const { amount } = order
     const [at, note] = [this.#journal.clock.now(), noteOfClosing(reservation)]

@@ -37,7 +37,7 @@ export function explainBooking(facts: Booked): Explanation {
   const terms = readTerms(facts, stated)
   const whose = `'${terms.owner}' (${terms.role} by journal entry ${stated.id})`
   const open = [
-    `that no later terms than those of entry ${stated.id} were in force, and that no other entry books the same record: ` +
+    `that no later terms than those of entry ${stated.id} were in force, and that no other entry books the same record or takes this one back: ` +
       "'wattline-ledger verify' goes through all entries, for whoever has the ledger's data",
   ]
   if (booking.kind === 'remainder') {

@@ -8,7 +8,7 @@ import {
   type SignatureVerifier,
   type Signer,
 } from '../attestation.ts'
-import { decodeWith, integerBetween } from '../decode.ts'
+import { decodeWith } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { type ErrorCode, errorCodes, WattError } from '../errors.ts'
 
@@ -40,15 +40,17 @@ export type TransferAnswerFacts = TransferOutcome & {
   readonly at: number
 }
 
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+
 const shape = v.strictObject({
   v: v.literal(1),
   /** SPKI hex of the ledger's key. */
   ledger: v.string(),
   transfer: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   account: v.pipe(v.string(), v.check(isAccount, 'expected an account')),
-  nonce: integerBetween(1, Number.MAX_SAFE_INTEGER),
-  at: integerBetween(0, Number.MAX_SAFE_INTEGER),
-  entry: v.exactOptional(integerBetween(1, Number.MAX_SAFE_INTEGER)),
+  nonce: count,
+  at: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  entry: v.exactOptional(count),
   refused: v.exactOptional(v.picklist(errorCodes)),
   message: v.exactOptional(v.pipe(v.string(), v.maxLength(500))),
 })
