@@ -3,6 +3,7 @@ import type { GatewayConfig } from './config.ts'
 import { completeness, type Moment, type SessionState, sessionWh } from './sessions/session-state.ts'
 import { sessionWords } from './sessions/session-words.ts'
 import { openExistingStore } from './store/database.ts'
+import { findRecordPlace } from './store/session-records.ts'
 import { SessionStore } from './store/sessions.ts'
 
 /** `ocpp sessions`: the latest sessions, oldest first; of a running gateway or a stopped one. */
@@ -14,7 +15,8 @@ export function listSessions(
   const store = openExistingStore(gateway.dataDir, 'read')
   try {
     const sessions = new SessionStore(store).latest(most).toReversed()
-    if (asJson) output.write(`${JSON.stringify(sessions.map(toJson), null, 2)}\n`)
+    const show = (session: SessionState) => toJson(session, (mark) => findRecordPlace(store, session.id, mark))
+    if (asJson) output.write(`${JSON.stringify(sessions.map(show), null, 2)}\n`)
     else if (sessions.length === 0) output.write('no session yet\n')
     else for (const session of sessions) output.write(`${toLine(session)}\n`)
   } finally {
@@ -30,7 +32,7 @@ const formatMoment = ({ claimedAt, arrivedAt, takenAt, clockStatus }: Moment) =>
   arrivedAt: format(arrivedAt),
 })
 
-function toJson(session: SessionState) {
+function toJson(session: SessionState, recordOf: (mark: 'begin' | 'end') => string | undefined) {
   const { id, stationId, connectorId, version, transaction, driver, begunAt, end, beginWh, lastWh } = session
   const wh = sessionWh(session)
   return {
@@ -40,10 +42,9 @@ function toJson(session: SessionState) {
     version,
     transaction,
     driver,
-    begin: { ...formatMoment(begunAt), registerWh: beginWh?.toString() },
-    ...(end === undefined
-      ? {}
-      : { end: { ...formatMoment(end.at), how: end.how, reason: end.reason, registerWh: end.wh?.toString() } }),
+    /** `record`: what it was signed as, as the ledger's `trace` takes it. */
+    begin: { ...formatMoment(begunAt), registerWh: beginWh?.toString(), record: recordOf('begin') },
+    ...(end === undefined ? {} : { end: { ...toJsonEnd(end), record: recordOf('end') } }),
     lastRegisterWh: lastWh?.toString(),
     wh: wh.toString(),
     /** What may be billed: nothing where there is a doubt. */
@@ -53,6 +54,10 @@ function toJson(session: SessionState) {
     doubts: session.doubts,
     notes: session.notes,
   }
+}
+
+function toJsonEnd({ at, how, reason, wh }: NonNullable<SessionState['end']>) {
+  return { ...formatMoment(at), how, reason, registerWh: wh?.toString() }
 }
 
 function toLine(session: SessionState): string {

@@ -14,6 +14,7 @@ export const defaults = {
   verifier: 'auto',
   clientId: 'wattline-ledger',
   logLevel: 'info',
+  wallets: false,
 } as const
 
 /** A broker inside this program. */
@@ -49,7 +50,12 @@ export interface LedgerConfig {
     readonly eea?: { readonly holders: readonly string[] }
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
-  readonly http?: { readonly host: string; readonly port: number }
+  readonly http?: {
+    readonly host: string
+    readonly port: number
+    /** Whether wallets are served: anyone who reaches the port can order, and look up an account. */
+    readonly wallets: boolean
+  }
   readonly evm?: EvmConfig
 }
 
@@ -124,7 +130,7 @@ export const configShape = v.strictObject({
     eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
   }),
   mqtt,
-  http: v.optional(v.strictObject({ host: text, port })),
+  http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
   evm: v.optional(evmShape),
 })
 

@@ -5,6 +5,8 @@ import { issueEea } from './ledger/genesis.ts'
 import { SqliteJournal } from './ledger/sqlite-journal.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
 import { Transfers } from './ledger/transfers.ts'
+import { Bindings } from './orders/bindings.ts'
+import { OrderStore } from './orders/order-store.ts'
 import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
 import { Registry } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
@@ -42,6 +44,8 @@ export class LedgerEngine {
   readonly journal: SqliteJournal
   readonly transfers: Transfers
   readonly bounds: Bounds
+  readonly bindings: Bindings
+  readonly orderStore: OrderStore
   readonly #pipeline: Pipeline
 
   constructor(db: Database, options: LedgerOptions) {
@@ -58,6 +62,8 @@ export class LedgerEngine {
     this.remainders = new Remainders(db, this.registry, ledger)
     this.bounds = new Bounds(db, journal)
     this.transfers = new Transfers(db, journal, this.bounds)
+    this.bindings = new Bindings(db, journal)
+    this.orderStore = new OrderStore(db)
     this.#pipeline = new Pipeline({
       db,
       clock,

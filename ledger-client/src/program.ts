@@ -10,6 +10,8 @@ import type { Logger } from './log.ts'
 import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
+import { openOrderDesk } from './orders/desk.ts'
+import { OrderPages } from './orders/order-pages.ts'
 import { Receipts } from './receipts.ts'
 import { lockDataDir } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
@@ -47,7 +49,10 @@ export async function startLedger(
       waiting: () => engine.intake.waiting(),
       points: () => engine.registry.all().length,
     })
-    const http = config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics })
+    const desk = openOrderDesk(engine, { clock: systemClock, verifier, signer })
+    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, toFailureLog(log)) } : {}
+    const http =
+      config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics, ...wallets })
     if (http !== undefined) started.push(() => http.close())
     const broker = 'embedded' in config.mqtt ? await startEmbedded(config.mqtt.embedded, log) : undefined
     if (broker !== undefined) started.push(() => broker.close())
@@ -65,6 +70,7 @@ export async function startLedger(
       points: engine.registry.all().length,
       waiting: engine.intake.waiting(),
       publicKey: formatPublicKey(signer.publicKey),
+      ledger: desk.orders.address,
     })
     const ports = http === undefined ? {} : { httpPort: http.port }
     return { mqttUrl: connection.url, ...ports, failed: failed.promise, stop }
@@ -72,6 +78,10 @@ export async function startLedger(
     await stop()
     throw error
   }
+}
+
+function toFailureLog(log: Logger): (error: unknown) => void {
+  return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
 }
 
 function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {

@@ -3,6 +3,7 @@
  * receipts and exit messages, and never change their meaning.
  */
 export const errorCodes = [
+  'account/invalid',
   'asset/issued',
   'broker/unreachable',
   'bus/closed',
@@ -34,6 +35,8 @@ export const errorCodes = [
   'key/exists',
   'key/mismatch',
   'key/unreadable',
+  'ledger/busy',
+  'ledger/unreachable',
   'message/invalid',
   'message/oversized',
   'message/unreadable',
@@ -68,15 +71,24 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'transfer/bad-signature',
   'transfer/conflict',
   'transfer/expired',
+  'transfer/forbidden',
+  'transfer/foreign',
   'transfer/insufficient',
   'transfer/invalid',
+  'transfer/nonce',
   'transfer/over-limit',
+  'transfer/pending',
   'transfer/settled',
   'transfer/unknown',
   'upstream/silent',
   'upstream/unreachable',
+  'wallet/exists',
+  'wallet/invalid',
+  'wallet/mnemonic',
+  'wallet/password',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

@@ -7,11 +7,13 @@ import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import { type SessionView, viewSessions } from '../sessions/session-view.ts'
 import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
 import type { SiteView } from '../smart-charging/controller.ts'
 import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
+import { SessionStore } from '../store/sessions.ts'
 import { Commissioner } from './adopt/commissioner.ts'
 import { openAuthority } from './authority/open-authority.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -25,6 +27,8 @@ import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** The latest sessions. */
+  sessions(): readonly SessionView[]
   /** How the house's current is shared; undefined where it is not. */
   site(): SiteView | undefined
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
@@ -105,6 +109,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   upstream?.start()
   site?.start()
   const journal = new OcppJournal(store)
+  const sessions = new SessionStore(store)
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
@@ -119,6 +124,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     },
     upstream: () => upstream?.views() ?? new Map(),
     site: () => site?.view(),
+    sessions: () => viewSessions(sessions),
     stop: async () => {
       drivers.stop()
       site?.stop()

@@ -2,6 +2,7 @@ import { isEquivocation, parsePublicKey, type SignatureVerifier } from '@wattlin
 import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms, type StatedTerms } from './journal-audit.ts'
+import { OrderAudit } from './order-audit.ts'
 import { RecordAudit } from './record-audit.ts'
 import { type AuditReport, Faults } from './report.ts'
 
@@ -23,6 +24,7 @@ export function auditLedger(db: Database, verifier: SignatureVerifier): AuditRep
     checkStrays(db, chain)
     checkProofs(db, verifier, booking)
     const { entries, accounts } = new JournalAudit(db, journal).check()
+    new OrderAudit(db, verifier, booking).check()
     // The chain's faults come first: they are the cause, what does not fit the journal follows from them.
     const faults = [file, chain, journal, booking].flatMap(({ found }) => found).slice(0, 100)
     return { ok: faults.length === 0, faults, counts: { points: points.length, records, entries, accounts } }

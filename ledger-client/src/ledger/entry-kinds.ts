@@ -17,7 +17,7 @@ export type PhaseKind = (typeof phaseKinds)[number]
 export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap'] as const
 export type NoteKind = (typeof noteKinds)[number]
 
-export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | 'issue' | 'correction' | 'limit'
+export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | 'issue' | 'correction' | 'limit' | 'wallet'
 
 export const entryKinds: readonly EntryKind[] = [
   ...meterKinds,
@@ -26,6 +26,7 @@ export const entryKinds: readonly EntryKind[] = [
   'issue',
   'correction',
   'limit',
+  'wallet',
   ...noteKinds,
 ]
 
@@ -59,11 +60,13 @@ const rules: Readonly<Record<EntryKind, Rule>> = {
   issue: { sides: { 'eea-issued': '-', eea: '+' }, lines: [6, 6] },
   correction: { sides: { ...sent, grid: '±', minted: '+', burned: '-', retired: '-' }, lines: [2, 4] },
   limit: nothing,
-  enrolment: nothing,
-  revocation: nothing,
-  freeze: nothing,
-  fork: nothing,
-  gap: nothing,
+  wallet: nothing,
+  ...mapNotes(),
+}
+
+// A further note needs only its name in the list.
+function mapNotes(): Record<NoteKind, Rule> {
+  return Object.fromEntries(noteKinds.map((kind) => [kind, nothing])) as Record<NoteKind, Rule> // of the very list
 }
 
 /** Whether a text names a kind of entry. */

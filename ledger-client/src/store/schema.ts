@@ -196,4 +196,24 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (owner, asset)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- SPEC-153: orders of wallets and the one answer that each got, in the transaction that carried it out.
+  CREATE TABLE signed_order (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,    -- the hash of the signed body
+    account TEXT NOT NULL,      -- whose order it is
+    nonce INTEGER NOT NULL,
+    other TEXT NOT NULL,        -- who gets; of a post or void, who had reserved
+    text TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    UNIQUE (account, nonce)
+  ) STRICT;
+  CREATE INDEX signed_order_other ON signed_order (other);
+  -- SPEC-154: which wallet speaks for a named owner, as the last entry of kind 'wallet' states it.
+  CREATE TABLE wallet_binding (
+    owner TEXT PRIMARY KEY,
+    address TEXT NOT NULL,
+    entry INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
