@@ -101,6 +101,7 @@ test('a ledger of the version before goes on with what its records say of the cl
   const old = new Sqlite(join(dataDir, databaseFile))
   const session = ['epoch', 'sequence', 'page', 'driver', 'wh', 'sound'].map((name) => `session_${name}`)
   for (const column of ['base_clock', 'base_since', ...session]) old.exec(`ALTER TABLE point DROP COLUMN ${column}`)
+  old.exec('DROP TABLE seal')
   old.pragma('user_version = 1')
   old.close()
   const again = openRig(t, { dataDir })

@@ -1,7 +1,7 @@
 import { roles, WattError } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AuditReport } from './audit/report.ts'
-import { type EnrolOptions, enrol, look, revoke, verifyLedger } from './commands.ts'
+import { type EnrolOptions, enrol, look, readHead, revoke, type VerifyOptions, verifyLedger } from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
@@ -168,18 +168,29 @@ function addPoints(program: Command): void {
 }
 
 function addChecks(program: Command): void {
-  lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again').action(
-    async ({ config, json }: LookOptions) => {
-      const report = await verifyLedger(loadConfig(config))
+  lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again')
+    .option('--every-signature', "check each signature, not only that of each epoch's last record")
+    .option('--witness <file...>', 'signed heads and receipts, one a line, that the ledger must still hold')
+    .action(async ({ config, json, ...options }: LookOptions & VerifyOptions) => {
+      const report = await verifyLedger(loadConfig(config), options)
       print(json === true ? `${toJson(report)}\n` : formatAudit(report))
       if (!report.ok) process.exitCode = exitCodes.faulty
+    })
+  lookCommand(program, 'head', 'print how far the ledger has come, signed: for who checks later').action(
+    ({ config, json }: LookOptions) => {
+      const head = readHead(loadConfig(config))
+      print(json === true ? `${toJson({ head })}\n` : `${head}\n`)
     },
   )
 }
 
-function formatAudit({ ok, faults, counts }: AuditReport): string {
+function formatAudit({ ok, faults, counts, checks }: AuditReport): string {
   const { points, records, entries, accounts } = counts
-  const what = `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n`
+  const { signatures, byHash, witnesses } = checks
+  const what =
+    `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n` +
+    `  ${signatures} signatures checked; ${byHash} records named by hash from those, and under seal as accepted\n` +
+    `  compared with ${witnesses} signed heads and receipts\n`
   return ok
     ? `nothing wrong: ${what}`
     : `checked ${what}${formatTable(

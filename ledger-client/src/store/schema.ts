@@ -174,4 +174,14 @@ export const migrations: readonly string[] = [
   ALTER TABLE point ADD COLUMN session_wh INTEGER;  -- counted since its begin, not booked yet
   ALTER TABLE point ADD COLUMN session_sound INTEGER;
   `,
+  `
+  -- SPEC-53: running digests over the texts of records in the order of acceptance. Records from before have none.
+  CREATE TABLE seal (
+    block INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,     -- row ids of its first and last record
+    last INTEGER NOT NULL,
+    records INTEGER NOT NULL,   -- sealed up to the last one
+    digest TEXT NOT NULL
+  ) STRICT;
+  `,
 ]
