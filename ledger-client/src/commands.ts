@@ -11,6 +11,7 @@ import {
   WattError,
 } from '@wattline/protocol'
 import { auditLedger } from './audit/audit.ts'
+import { auditChains } from './audit/chain-audit.ts'
 import type { AuditReport } from './audit/report.ts'
 import { readWitnesses } from './audit/witness.ts'
 import type { LedgerConfig } from './config.ts'
@@ -37,6 +38,7 @@ export function look<T>(config: LedgerConfig, work: (db: Database) => T): T {
 /** How much `verify` is told to check. */
 export interface VerifyOptions {
   readonly everySignature?: boolean
+  readonly chains?: boolean
   /** Files with signed heads and receipts, one a line. */
   readonly witness?: readonly string[]
 }
@@ -45,6 +47,7 @@ export interface VerifyOptions {
 export async function verifyLedger(config: LedgerConfig, options: VerifyOptions = {}): Promise<AuditReport> {
   const { everySignature = false, witness = [] } = options
   const verifier = await pickVerifier(config.ledger.verifier)
+  if (options.chains === true) return look(config, (db) => auditChains(db, verifier))
   // A running ledger goes on: the head must not be younger than the view of the tables.
   const witnesses = readWitnesses(config.ledger.dataDir, witness, verifier)
   return look(config, (db) => auditLedger(db, verifier, { everySignature, witnesses }))
