@@ -3,6 +3,7 @@ import { formatPublicKey, type SignatureVerifier, WattError } from '@wattline/pr
 import { type Broker, ledgerClientId, startBroker } from './broker.ts'
 import type { ExternalConfig, LedgerConfig } from './config.ts'
 import { openLedger } from './engine.ts'
+import { HeadFile } from './head.ts'
 import { Health } from './health.ts'
 import { startStatusServer } from './http.ts'
 import { loadLedgerKey } from './ledger-key.ts'
@@ -44,6 +45,7 @@ export async function startLedger(
     const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true, ...issued })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
+    started.push(keepHead(new HeadFile(engine.db, { signer, clock: systemClock }), log))
     const health = new Health()
     const metrics = new Metrics({
       waiting: () => engine.intake.waiting(),
@@ -82,6 +84,31 @@ export async function startLedger(
 
 function toFailureLog(log: Logger): (error: unknown) => void {
   return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
+}
+
+/** How often the signed head follows the ledger. */
+const headMs = 5000
+
+// The head is for who looks later: it never keeps the ledger from its work.
+function keepHead(head: HeadFile, log: Logger): () => void {
+  const attempt = (work: () => void) => {
+    try {
+      work()
+    } catch (error) {
+      log.warn({ event: 'ledger.head.failed', reason: String(error) })
+    }
+  }
+  attempt(() => {
+    const kept = head.keepIfAhead()
+    const message = `the database holds less than the ledger has signed: restored, or cut off; the proof is ${kept}`
+    if (kept !== undefined) log.error({ event: 'ledger.went-back', message })
+  })
+  attempt(() => head.write())
+  const timer = setInterval(() => attempt(() => head.write()), headMs)
+  return () => {
+    clearInterval(timer)
+    attempt(() => head.write())
+  }
 }
 
 function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {
