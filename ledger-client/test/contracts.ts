@@ -9,28 +9,10 @@ import {
   type ParsedABI,
 } from 'micro-eth-signer/abi.js'
 import { type Artifacts, artifactsPath } from '../contracts/compile.ts'
+import { type Reason, reasons } from '../src/evm/attestation-contract.ts'
 import { type Log, RpcError } from './anvil.ts'
 
 const artifacts = JSON.parse(readFileSync(artifactsPath, 'utf8')) as Artifacts
-
-/** `Attestation.Reason` in its order. */
-export const reasons = [
-  'Counted',
-  'Malformed',
-  'UnknownTemplate',
-  'UnknownKey',
-  'Frozen',
-  'Revoked',
-  'Rotated',
-  'BooksNothing',
-  'Replayed',
-  'EpochClosed',
-  'AheadOfTime',
-  'MeterChanged',
-  'RegisterDecreased',
-  'OverLimit',
-] as const
-export type Reason = (typeof reasons)[number]
 
 /** One line of what a chain says happened. */
 export interface Settled {

@@ -22,6 +22,7 @@ export const errorCodes = [
   'control/unreachable',
   'driver/refused',
   'drivers/invalid',
+  'evm/point-held',
   'evm/refused',
   'evm/unreachable',
   'frame/unknown-template',

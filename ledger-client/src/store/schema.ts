@@ -174,4 +174,13 @@ export const migrations: readonly string[] = [
   ALTER TABLE point ADD COLUMN session_wh INTEGER;  -- counted since its begin, not booked yet
   ALTER TABLE point ADD COLUMN session_sound INTEGER;
   `,
+  `
+  -- SPEC-170: up to where receipts went, where a chain counts. Point 0 says that one does.
+  CREATE TABLE final_place (
+    point INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL
+  ) STRICT;
+  `,
 ]
