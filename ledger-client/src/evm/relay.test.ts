@@ -3,7 +3,7 @@ import { parseOcmfText } from '@wattline/protocol'
 import test from 'ava'
 import { connectGateway } from '../../test/gateway-client.ts'
 import { freePort, runCommand, startProgram } from '../../test/programs.ts'
-import { openRelayRig, relayOnce, whileMining } from '../../test/relay-rig.ts'
+import { openRelayRig, relayAndKill, relayOnce, whileMining } from '../../test/relay-rig.ts'
 
 test('what the ledger has counted gets to the chain, the ledger open meanwhile', async (t) => {
   const { chain, engine, path, points } = await openRelayRig(t, 2)
@@ -15,6 +15,10 @@ test('what the ledger has counted gets to the chain, the ledger open meanwhile',
     // Neither a jump nor a silent meter counts, at either place.
     engine.ingest([device.read({ export: 99_000_000n }), device.read({}, { state: 'no-answer' })])
   }
+  // Killed at once, and killed while it works: whatever it has sent by then is sent again or was taken.
+  await whileMining(chain, async () => {
+    for (const afterMs of [150, 700]) await relayAndKill(path, afterMs)
+  })
   const { code, stdout, stderr } = await relayOnce(chain, path)
   t.is(code, 0, stdout + stderr)
   for (const [i, { device, owner }] of points.entries()) {

@@ -24,8 +24,9 @@ export function makeRpc(url: string, end?: AbortSignal): Rpc {
       } catch (cause) {
         throw new WattError('evm/unreachable', `${method}: no answer from the chain's node`, { retryable: true, cause })
       }
-      const { result, error } = (answer ?? {}) as { result?: unknown; error?: { message?: unknown } }
-      if (error !== undefined) throw new WattError('evm/refused', `${method}: ${String(error.message)}`)
+      const { result, error } = (answer ?? {}) as { result?: unknown; error?: { message?: unknown; data?: unknown } }
+      if (error !== undefined)
+        throw new WattError('evm/refused', `${method}: ${String(error.message)}`, { cause: error.data })
       return result
     },
   }
