@@ -58,6 +58,17 @@ function buildProgram(): Command {
   return program
 }
 
+// Deploying takes the compiler's output and an ABI coder: nobody else loads them.
+async function addChainCommands(program: Command): Promise<void> {
+  if (process.argv[2] !== 'chain') program.command('chain').description('deploy the contracts, and govern them')
+  else (await import('./evm/chain-commands.ts')).addChain(program, print)
+}
+
+function overrideExit(command: Command): void {
+  command.exitOverride()
+  for (const sub of command.commands) overrideExit(sub)
+}
+
 async function run({ config: path, checkConfig }: { config?: string; checkConfig?: true }): Promise<void> {
   if (path === undefined)
     throw new CommanderError(exitCodes.usage, 'wattline.config', 'error: --config <file> expected')
@@ -326,9 +337,10 @@ function parseUnits(text: string): bigint {
 }
 
 async function main(): Promise<void> {
-  const program = buildProgram().exitOverride()
-  for (const sub of program.commands) sub.exitOverride()
+  const program = buildProgram()
   try {
+    await addChainCommands(program)
+    overrideExit(program)
     await program.parseAsync()
   } catch (error) {
     process.exitCode = fail(error)

@@ -226,4 +226,13 @@ export const migrations: readonly string[] = [
     digest TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- SPEC-170: up to where receipts went, where a chain counts. Point 0 says that one does.
+  CREATE TABLE final_place (
+    point INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL
+  ) STRICT;
+  `,
 ]
