@@ -21,6 +21,7 @@ import {
   firstAddress,
   importWallet,
   listAddresses,
+  readWords,
   recoverWallet,
   unlockAccount,
   type WalletPlace,
@@ -50,7 +51,7 @@ function buildProgram(): Command {
 }
 
 function addKeys(program: Command): void {
-  command(program, 'create', 'make a new wallet, and show its words once')
+  command(program, 'create', 'make a new wallet, and show its words')
     .addOption(new Option('--words <count>', 'how many').choices(mnemonicLengths.map(String)).default('12'))
     .option('--words-file <file>', 'write the words there instead of showing them')
     .action(async ({ words: count, wordsFile, ...place }: WalletPlace & { words: string; wordsFile?: string }) => {
@@ -59,6 +60,12 @@ function addKeys(program: Command): void {
       if (words !== undefined) print(`${words}\n`)
       note('Write the words on paper: whoever has them has the wallet, and without them a lost file is lost.')
       print(address)
+    })
+  command(program, 'words', 'show the words again, at a terminal only')
+    .option('--words-file <file>', 'write them into a new file instead')
+    .action(async ({ wordsFile, ...place }: WalletPlace & { wordsFile?: string }) => {
+      const words = await readWords(place, wordsFile)
+      if (words !== undefined) print(words)
     })
   command(program, 'recover', 'make the wallet again from its words')
     .option('--words-file <file>', 'where they are, mode 0600; asked for if left out')

@@ -13,6 +13,7 @@ export type DocumentKind =
   | 'WATT-ANSWER'
   | 'WATT-CERT'
   | 'WATT-DRIVERS'
+  | 'WATT-HEAD'
   | 'WATT-RECEIPT'
   | 'WATT-TRANSFER'
 

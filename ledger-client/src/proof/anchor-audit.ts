@@ -82,7 +82,7 @@ function firstDifference(
   const tree = trees[name]
   for (let slot = 0; slot < hashes.length / 32; slot++) {
     const index = number * 256 + slot
-    const isThere = (index + 1) * 256 ** level <= tree.size
+    const isThere = level >= 0 && index >= 0 && (index + 1) * 256 ** level <= tree.size
     const stored = hashes.subarray(slot * 32, slot * 32 + 32)
     if (!isThere || !sameBytes(tree.node(8 * level, index), stored)) return index
   }

@@ -43,7 +43,7 @@ function makeDays(t: Parameters<typeof openRig>[0], days: readonly number[]): Ri
 function audit({ dataDir }: Rig) {
   const db = openDatabase(dataDir, { readonly: true })
   try {
-    return auditLedger(db, fastVerifier, signer.publicKey)
+    return auditLedger(db, fastVerifier, { ledgerKey: signer.publicKey })
   } finally {
     db.close()
   }

@@ -58,7 +58,7 @@ export class Archive {
   constructor(db: Database) {
     this.#next = {
       records: db.prepare(
-        `SELECT record.id, accepted_at AS at, point.name || char(10) || text AS content
+        `SELECT record.id, accepted_at AS at, coalesce(point.name, '') || char(10) || text AS content
          FROM record LEFT JOIN point ON point.id = record.point WHERE record.id > ? ORDER BY record.id LIMIT ?`,
       ),
       entries: db.prepare('SELECT id, at, hash AS content FROM entry WHERE id > ? ORDER BY id LIMIT ?'),

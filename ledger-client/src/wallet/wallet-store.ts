@@ -13,24 +13,37 @@ export interface WalletPlace {
   readonly passwordFile?: string
 }
 
-/** Makes a new wallet and gives its words, which are shown once and kept nowhere else in clear. */
+/** Makes a new wallet and gives its words, which are kept nowhere in clear. */
 export async function createWallet(
   place: WalletPlace,
   length: MnemonicLength,
   wordsFile?: string,
 ): Promise<{ address: Address; words?: string }> {
-  if (wordsFile === undefined && !process.stdout.isTTY) {
-    throw new WattError(
-      'wallet/mnemonic',
-      'no terminal to show the words at: --words-file expected, or they end in a log',
-    )
-  }
+  checkPlaceForWords(wordsFile)
   const mnemonic = makeMnemonic(length)
   const address = await save(place, { kind: 'mnemonic', mnemonic, passphrase: '' }, () => {
     // Before the wallet: a wallet whose words nobody has is worse than words without a wallet.
     if (wordsFile !== undefined) writeNew(wordsFile, `${mnemonic}\n`)
   })
   return wordsFile === undefined ? { address, words: mnemonic } : { address }
+}
+
+/** The words of a wallet again: given for the terminal, or written into a new file. */
+export async function readWords(place: WalletPlace, wordsFile?: string): Promise<string | undefined> {
+  checkPlaceForWords(wordsFile)
+  const secret = await open(place)
+  if (secret.kind === 'key') throw new WattError('wallet/mnemonic', `${place.wallet}: holds an imported key, no words`)
+  if (wordsFile === undefined) return secret.mnemonic
+  writeNew(wordsFile, `${secret.mnemonic}\n`)
+  return undefined
+}
+
+function checkPlaceForWords(wordsFile: string | undefined): void {
+  if (wordsFile !== undefined || process.stdout.isTTY) return
+  throw new WattError(
+    'wallet/mnemonic',
+    'no terminal to show the words at: --words-file expected, or they end in a log',
+  )
 }
 
 /** Makes a wallet from the words of another. */
