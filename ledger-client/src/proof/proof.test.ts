@@ -259,8 +259,8 @@ test('SPEC-181: altered in any byte, a proof fails with the right reason', (t) =
     ].every((name) => fields.some(({ place }) => place === name)),
   )
   const bytes = Buffer.from(proof, 'latin1')
-  // A step that is prime to everything visits another byte of each field in each run of the loop over bits.
-  const step = Number(process.env['PROOF_STEP'] ?? 37)
+  // PROOF_STEP=1 visits every byte; by default a sample goes through each field.
+  const step = Number(process.env['PROOF_STEP'] ?? 53)
   const seen = new Map<string, number>()
   for (let at = 0; at < bytes.length; at += step) {
     const altered = Buffer.from(bytes)
