@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
+import { type EnrolmentMode, enrolmentModes } from './enrolment.ts'
 import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
 import { type VerifierName, verifierNames } from './verifiers/pick.ts'
 
@@ -41,7 +42,7 @@ export interface LedgerConfig {
   readonly ledger: {
     readonly dataDir: string
     readonly backend: 'sqlite'
-    readonly enrolment: 'open' | 'closed'
+    readonly enrolment: EnrolmentMode
     readonly verifier: VerifierName
     readonly logLevel: (typeof logLevels)[number]
   }
@@ -108,7 +109,7 @@ export const configShape = v.strictObject({
   ledger: v.strictObject({
     dataDir: text,
     backend: v.optional(v.literal('sqlite'), defaults.backend),
-    enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
+    enrolment: v.optional(v.picklist(enrolmentModes), defaults.enrolment),
     verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
     logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
   }),

@@ -5,6 +5,7 @@ import Sqlite from 'better-sqlite3'
 import { Device, fastVerifier, openRig, quarantined, startMs, tempDir, testSigner } from '../test/rig.ts'
 import { auditLedger } from './audit/audit.ts'
 import { databaseFile } from './store/database.ts'
+import { migrations } from './store/schema.ts'
 
 test('SPEC-80: the first register mints nothing, later ones mint the difference, frames as well as texts', (t) => {
   const { engine } = openRig(t)
@@ -88,6 +89,23 @@ test('SPEC-81: a clock that was a year ahead and is put right costs one interval
   t.deepEqual(auditLedger(second.engine.db, fastVerifier).faults, [])
 })
 
+// Takes away whatever later versions have added to the tables of the first.
+function goBackToFirstVersion(db: Sqlite.Database): void {
+  const first = new Sqlite(':memory:')
+  first.exec(migrations[0] ?? '')
+  const tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+  const columns = (of: Sqlite.Database, table: unknown) =>
+    of.prepare<[unknown], string>('SELECT name FROM pragma_table_info(?)').pluck().all(table)
+  for (const table of db.prepare<[], string>(tables).pluck().all()) {
+    const known = columns(first, table)
+    const added = columns(db, table).filter((name) => !known.includes(name))
+    if (known.length === 0) db.exec(`DROP TABLE ${table}`)
+    else for (const name of added) db.exec(`ALTER TABLE ${table} DROP COLUMN ${name}`)
+  }
+  first.close()
+  db.pragma('user_version = 1')
+}
+
 test('a ledger of the version before goes on with what its records say of the clock', (t) => {
   const { engine, dataDir } = openRig(t)
   const roof = new Device({ meter: 'roof', role: 'producer' })
@@ -99,9 +117,7 @@ test('a ledger of the version before goes on with what its records say of the cl
   ])
   engine.close()
   const old = new Sqlite(join(dataDir, databaseFile))
-  const session = ['epoch', 'sequence', 'page', 'driver', 'wh', 'sound'].map((name) => `session_${name}`)
-  for (const column of ['base_clock', 'base_since', ...session]) old.exec(`ALTER TABLE point DROP COLUMN ${column}`)
-  old.pragma('user_version = 1')
+  goBackToFirstVersion(old)
   old.close()
   const again = openRig(t, { dataDir })
   t.like(again.engine.registry.get(roof.id)?.base, { registers: { export: 1600n }, clockStatus: 'U' })

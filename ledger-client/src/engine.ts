@@ -1,6 +1,7 @@
 import { type Clock, type SignatureVerifier, WattError } from '@wattline/protocol'
-import { Enrolment } from './enrolment.ts'
+import { Enrolment, type EnrolmentMode } from './enrolment.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
+import { Orders } from './orders.ts'
 import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
 import { Registry } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
@@ -14,13 +15,15 @@ export interface LedgerOptions {
   readonly dataDir: string
   readonly clock: Clock
   readonly verifier: SignatureVerifier
-  /** `open` takes any point at its first certificate: for demonstrations. */
-  readonly enrolment: 'open' | 'closed'
+  readonly enrolment: EnrolmentMode
   /** Checks the whole database file first. */
   readonly check?: boolean
   /** Messages that may wait to be processed. */
   readonly backlogLimit?: number
 }
+
+// How a record is refused whose point is not enrolled.
+const unknownCodes = { open: 'point/unknown', closed: 'point/closed-enrolment', signed: 'order/unsigned' } as const
 
 /** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
 export const batchLimits = { messages: 500, ms: 100 } as const
@@ -30,6 +33,7 @@ export class LedgerEngine {
   readonly db: Database
   readonly registry: Registry
   readonly enrolment: Enrolment
+  readonly orders: Orders
   readonly quarantine: Quarantine
   readonly intake: Intake
   readonly remainders: Remainders
@@ -37,11 +41,12 @@ export class LedgerEngine {
 
   constructor(db: Database, options: LedgerOptions) {
     const { clock, verifier } = options
-    const open = options.enrolment === 'open'
+    const { enrolment: mode } = options
     const ledger = new SqliteLedger(db, clock)
     this.db = db
     this.registry = new Registry(db)
-    this.enrolment = new Enrolment(db, this.registry, ledger, { clock, open })
+    this.enrolment = new Enrolment(db, this.registry, ledger, { clock, mode })
+    this.orders = new Orders(db, this.registry, this.enrolment)
     this.intake = new Intake(db, clock, options.backlogLimit)
     this.quarantine = new Quarantine(db, clock, this.intake)
     this.remainders = new Remainders(db, this.registry, ledger)
@@ -50,12 +55,13 @@ export class LedgerEngine {
       clock,
       registry: this.registry,
       enrolment: this.enrolment,
+      orders: this.orders,
       records: new Records(db),
       quarantine: this.quarantine,
       ledger,
       remainders: this.remainders,
       verifier,
-      unknownCode: open ? 'point/unknown' : 'point/closed-enrolment',
+      unknownCode: unknownCodes[mode],
     })
   }
 

@@ -63,6 +63,7 @@ const receiptQueueLimit = 10_000
 
 /** The ledger does not want this metering point now; nothing but waiting helps. */
 const pointRefusals: readonly ErrorCode[] = [
+  'order/unsigned',
   'point/closed-enrolment',
   'point/frozen',
   'point/revoked',

@@ -1,7 +1,8 @@
-import { driverOf, parseOcmfText, type Role, roles, WattError, type Wh } from '@wattline/protocol'
+import { driverOf, parseOcmfText, type Registers, roles, WattError, type Wh } from '@wattline/protocol'
+import * as v from 'valibot'
 import { type Entry, genesisHash, hashEntry, type Posting, sumOf, toPostings } from '../ledger/journal.ts'
 import { accountOf } from '../ledger/ledger.ts'
-import { type Terms, toPointId } from '../registry.ts'
+import { type Place, type Terms, toPointId } from '../registry.ts'
 import type { Database, Statement } from '../store/database.ts'
 import type { Faults } from './report.ts'
 
@@ -11,6 +12,8 @@ export interface StatedTerms {
   readonly point: string
   readonly terms: Terms
   readonly key: string
+  /** Set where an order has waited: its entry, the place that it names, and the first record that it counts for. */
+  readonly order?: { readonly entry: number; readonly after: Place; readonly at: Place }
 }
 
 interface EntryRow extends Omit<Entry, 'postings'> {
@@ -23,16 +26,17 @@ export class JournalAudit {
   readonly #db: Database
   readonly #faults: Faults
   readonly #postings: Statement<[number], Posting>
-  readonly #record: Statement<[string, number, number], { text: string }>
+  readonly #record: Statement<[string, number, number], { text: string; terms: number }>
   readonly #balances = new Map<string, Wh>()
-  readonly #owners = new Map<string, string>()
+  /** By the entry that states the terms: what is settled late is booked by those of its record. */
+  readonly #owners = new Map<number, { readonly point: string | null; readonly owner: string }>()
 
   constructor(db: Database, faults: Faults) {
     this.#db = db
     this.#faults = faults
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
     this.#record = db.prepare(
-      `SELECT text FROM record JOIN point ON point.id = record.point
+      `SELECT text, record.terms FROM record JOIN point ON point.id = record.point
        WHERE point.name = ? AND record.epoch = ? AND record.sequence = ?`,
     )
   }
@@ -83,7 +87,7 @@ export class JournalAudit {
     const place = `entry ${entry.id}`
     const sum = sumOf(entry.postings)
     if (sum !== 0n) this.#faults.add(place, 'journal/unbalanced', `its postings sum to ${sum}`)
-    if (entry.kind === 'enrolment') this.#owners.set(entry.point ?? '', ownerIn(entry.note))
+    if (statesTerms(entry)) this.#owners.set(entry.id, { point: entry.point, owner: ownerIn(entry.note) })
     if (['claim', 'remainder', 'session'].includes(entry.kind)) this.#checkBooking(entry, place)
     else if (entry.postings.length > 0) this.#faults.add(place, 'journal/broken', `'${entry.kind}' moves WATT`)
     for (const { account, amount } of entry.postings) {
@@ -105,7 +109,8 @@ export class JournalAudit {
     }
     // Who pays for a session stands in the signed text; that it is one, the audit of the records shows.
     const driver = entry.kind === 'session' ? driverIn(record.text) : undefined
-    const owner = driver ?? this.#owners.get(point) ?? ''
+    const stated = this.#owners.get(record.terms)
+    const owner = driver ?? (stated?.point === point ? stated.owner : '')
     const amountOf = (account: string) => entry.postings.find((posting) => posting.account === account)?.amount ?? 0n
     const mintWh = -amountOf(accountOf.minted(point))
     const burnWh = amountOf(accountOf.burned(point))
@@ -146,6 +151,10 @@ function driverIn(text: string): string | undefined {
   }
 }
 
+function statesTerms({ kind }: { readonly kind: string }): boolean {
+  return kind === 'enrolment' || kind === 'rotation'
+}
+
 function ownerIn(note: string): string {
   const content: unknown = JSON.parse(note)
   const owner: unknown = typeof content === 'object' && content !== null ? Reflect.get(content, 'owner') : undefined
@@ -156,28 +165,64 @@ function ownerIn(note: string): string {
 export function readStatedTerms(db: Database): ReadonlyMap<number, StatedTerms> {
   const rows = db
     .prepare<[], { id: number; point: string; note: string }>(
-      `SELECT id, point, note FROM entry WHERE kind = 'enrolment' ORDER BY id`,
+      `SELECT id, point, note FROM entry WHERE kind IN ('enrolment', 'rotation') ORDER BY id`,
     )
     .all()
   return new Map(rows.map(({ id, point, note }) => [id, toStatedTerms(id, point, note)]))
 }
 
+const text = v.optional(v.string())
+const whole = v.optional(
+  v.pipe(
+    v.string(),
+    v.regex(/^\d{1,18}$/),
+    v.transform((digits) => BigInt(digits)),
+  ),
+)
+const place = v.object({ epoch: v.number(), sequence: v.number() })
+const noteShape = v.object({
+  owner: v.optional(v.string(), ''),
+  role: v.optional(v.fallback(v.picklist(roles), 'storage'), 'storage'), // an unknown role books nothing
+  behind: text,
+  maxPowerW: v.optional(v.number()),
+  rolloverWh: whole,
+  ownerKey: text,
+  first: v.optional(v.object({ import: whole, export: whole })),
+  key: v.optional(v.string(), ''),
+  order: v.optional(v.number()),
+  after: v.optional(place),
+  at: v.optional(place),
+})
+
+// A note that was damaged states nothing, and books nothing; the entry's hash tells of it.
+function readNote(note: string): v.InferOutput<typeof noteShape> {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), noteShape), note)
+  return result.success ? result.output : { owner: '', role: 'storage', key: '' }
+}
+
 function toStatedTerms(entry: number, point: string, note: string): StatedTerms {
-  const content: unknown = JSON.parse(note)
-  const field = (name: string): unknown =>
-    typeof content === 'object' && content !== null ? Reflect.get(content, name) : undefined
-  const [behind, maxPowerW, rolloverWh, key] = [field('behind'), field('maxPowerW'), field('rolloverWh'), field('key')]
-  const role: Role = roles.find((known) => known === field('role')) ?? 'storage' // an unknown role books nothing
+  const { key, order, after, at, ...stated } = readNote(note)
+  const { behind, maxPowerW, rolloverWh, ownerKey, first } = stated
   return {
     entry,
     point,
-    key: typeof key === 'string' ? key : '',
+    key,
+    ...(order === undefined || after === undefined || at === undefined ? {} : { order: { entry: order, after, at } }),
     terms: {
-      owner: ownerIn(note),
-      role,
-      ...(typeof behind === 'string' ? { behind: toPointId(behind) } : {}),
-      ...(typeof maxPowerW === 'number' ? { maxPowerW } : {}),
-      ...(typeof rolloverWh === 'string' ? { rolloverWh: BigInt(rolloverWh) } : {}),
+      owner: stated.owner,
+      role: stated.role,
+      ...(behind === undefined ? {} : { behind: toPointId(behind) }),
+      ...(maxPowerW === undefined ? {} : { maxPowerW }),
+      ...(rolloverWh === undefined ? {} : { rolloverWh }),
+      ...(ownerKey === undefined ? {} : { ownerKey }),
+      ...(first === undefined ? {} : { first: compact(first) }),
     },
+  }
+}
+
+function compact(first: { readonly import?: bigint | undefined; readonly export?: bigint | undefined }): Registers {
+  return {
+    ...(first.import === undefined ? {} : { import: first.import }),
+    ...(first.export === undefined ? {} : { export: first.export }),
   }
 }

@@ -16,7 +16,7 @@ export interface Booking {
 }
 
 /** What is written into the journal without moving anything. */
-export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap'] as const
+export const noteKinds = ['enrolment', 'order', 'rotation', 'swap', 'revocation', 'freeze', 'fork', 'gap'] as const
 export type NoteKind = (typeof noteKinds)[number]
 
 /**
