@@ -266,11 +266,13 @@ export class Enrolment {
       )
     }
     // What a frozen key said up to now stays; it says nothing more.
+    const { epoch, sequence } = point.head ?? { epoch: 0, sequence: 0 }
+    const closed = point.frozen === undefined ? {} : { closed: { epoch, sequence } }
     if (point.frozen !== undefined) {
-      this.#closeKeys(point, point.head ?? { epoch: 0, sequence: 0 })
+      this.#closeKeys(point, { epoch, sequence })
       this.#freeze.run(null, point.rowId)
     }
-    this.changeTerms(point, terms, { key, ...cause })
+    this.changeTerms(point, terms, { key, ...closed, ...cause })
     if (isNew) this.#insertKey.run(formatPublicKey(key), point.id)
   }
 

@@ -236,7 +236,7 @@ export class Pipeline {
     const { records, registry, orders, ledger, remainders, clock } = this.#parts
     const { record } = parsed
     // An order whose place has come is in force before the record counts; the registry is read anew then.
-    const changed = orders.takeEffect(known, record)
+    const changed = orders.takeEffect(known, { epoch: record.epoch, sequence: record.sequence })
     const point = (changed ? registry.get(known.id) : undefined) ?? known
     if (entry !== undefined) this.#enterEpoch(point, record, entry, out)
     const previousAt = point.head?.takenAt ?? 0

@@ -2,6 +2,7 @@ import { isEquivocation, parsePublicKey, type SignatureVerifier } from '@wattlin
 import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms, type StatedTerms } from './journal-audit.ts'
+import { checkPoints } from './point-audit.ts'
 import { RecordAudit } from './record-audit.ts'
 import { type AuditReport, Faults } from './report.ts'
 
@@ -20,6 +21,7 @@ export function auditLedger(db: Database, verifier: SignatureVerifier): AuditRep
       checkTerms(point, stated, journal)
       records += audit.check(point, { chain, booking })
     }
+    checkPoints(db, points, journal)
     checkStrays(db, chain)
     checkProofs(db, verifier, booking)
     const { entries, accounts } = new JournalAudit(db, journal).check()
@@ -38,8 +40,9 @@ function checkTerms(point: Point, stated: ReadonlyMap<number, StatedTerms>, faul
 }
 
 function formatTerms({ terms, entry }: Pick<StatedTerms, 'terms' | 'entry'>): string {
-  const { owner, role, behind = '-', maxPowerW = '-', rolloverWh = '-' } = terms
-  return `${role} of ${owner} behind ${behind}, ${maxPowerW} W, width ${rolloverWh} (entry ${entry})`
+  const { owner, role, behind = '-', maxPowerW = '-', rolloverWh = '-', ownerKey = '-', first } = terms
+  const begin = `from ${first?.import ?? '-'}, ${first?.export ?? '-'}`
+  return `${role} of ${owner} ${ownerKey.slice(-16)} behind ${behind}, ${maxPowerW} W, width ${rolloverWh}, ${begin} (entry ${entry})`
 }
 
 function checkStrays(db: Database, faults: Faults): void {
