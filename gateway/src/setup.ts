@@ -18,6 +18,7 @@ import type { GatewayConfig, MeterConfig } from './config.ts'
 import { defaultGridLimits, type GridLimits } from './guard-grid.ts'
 import { loadCertificate } from './identity/certificate-file.ts'
 import { ensureDeviceKey, loadDeviceKey } from './identity/device-key.ts'
+import { finishRotation } from './identity/rotation.ts'
 import { findProfile, type Profiles } from './modbus/profiles.ts'
 import type { Store } from './store/database.ts'
 import { findPoint } from './store/points.ts'
@@ -111,6 +112,7 @@ export function checkKey(
   dataDir: string,
   store: Store,
 ): void {
+  finishRotation({ meterId, point }, dataDir, store)
   const key = loadDeviceKey(dataDir, meterId)
   const certificate = loadCertificate(dataDir, meterId)
   const known = [findPoint(store, point)?.publicKey, certificate && formatPublicKey(certificate.key)]

@@ -129,6 +129,8 @@ export class Orders {
 
   /** Judges what came in place of a certificate: a rotation and its certificate, or several, the oldest first. */
   takeRotations(id: string, text: string): CertificateVerdict {
+    // Whoever is not enrolled has no key to change; the certificate that follows is judged as any other.
+    if (this.#registry.get(id) === undefined) return { kind: 'known', hash: '' }
     try {
       const { rotations, certificates } = parseDocuments([text])
       let taken: CertificateVerdict | undefined

@@ -319,4 +319,8 @@ export const migrations: readonly string[] = [
     adopted_at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- SPEC-95: each key's word on its successor, with the successor's certificate, a line each, the oldest first.
+  ALTER TABLE points ADD COLUMN rotations TEXT NOT NULL DEFAULT '';
+  `,
 ]
