@@ -37,7 +37,8 @@ export async function verifyLedger(config: LedgerConfig): Promise<AuditReport> {
   return look(config, (db) => auditLedger(db, verifier))
 }
 
-async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {
+/** Changes what is enrolled, in one transaction of the same database. */
+export async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {
   const { dataDir, enrolment } = config.ledger
   const verifier = await pickVerifier(config.ledger.verifier)
   const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment })
