@@ -37,7 +37,7 @@ function buildProgram(): Command {
   addPoints(program)
   addChecks(program)
   addEnrolment(program)
-  addPointCommands(program)
+  addPointCommands(program, print)
   addRelay(program)
   return program
 }

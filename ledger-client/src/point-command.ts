@@ -26,7 +26,8 @@ import { systemClock } from './system-clock.ts'
 // `wattline-ledger point`: owners sign what changes about their metering points, on any machine and without the
 // ledger's data; whoever runs the ledger applies the documents. SPEC-93 to SPEC-96.
 
-const print = (text: string) => process.stdout.write(text)
+/** Where a command's answer goes. */
+type Print = (text: string) => void
 
 interface SignOptions {
   readonly keyFile: string
@@ -34,7 +35,7 @@ interface SignOptions {
 }
 
 /** Adds the commands for owners and for their documents. */
-export function addPointCommands(program: Command): void {
+export function addPointCommands(program: Command, print: Print): void {
   const point = program.command('point').description("owners' documents about metering points")
   const owned = (name: string, description: string) =>
     point
@@ -84,10 +85,10 @@ export function addPointCommands(program: Command): void {
       const { point: id, hash } = parseOrder(findLine(file, 'WATT-ORDER'))
       print(`${signConsent({ point: id, order: hash, issuedAt: systemClock.now() }, readSigner(keyFile)).text}\n`)
     })
-  addLedgerSide(point)
+  addLedgerSide(point, print)
 }
 
-function addLedgerSide(point: Command): void {
+function addLedgerSide(point: Command, print: Print): void {
   point
     .command('apply <documents...>')
     .description(
