@@ -68,6 +68,7 @@ export interface PointSetup {
   readonly role: Role
   readonly behind?: MeterId
   readonly owner?: string
+  readonly location?: string
   readonly vendor: string
   readonly model: string
   readonly maxPowerW: number
@@ -86,6 +87,7 @@ export function setUpPoints(meters: readonly MeterSetup[], dataDir: string, stor
     role: loadCertificate(dataDir, meterId)?.role ?? config.role,
     ...(config.behind === undefined ? {} : { behind: makeMeterId(config.behind) }),
     ...(config.owner === undefined ? {} : { owner: config.owner }),
+    ...(config.location === undefined ? {} : { location: config.location }),
     vendor: profile.brand,
     model: profile.models[0] ?? profile.id,
     maxPowerW: config.maxPowerW,

@@ -1,6 +1,5 @@
 import {
   type Base,
-  directions,
   type Energy,
   makeClaim,
   type OcmfRecord,
@@ -36,23 +35,12 @@ export function countRecord(base: Base | undefined, record: OcmfRecord, terms: T
   const step = stepBase(base, { ...record, registers }, rules)
   if (step.kind === 'kept') return { outcome: 'kept', base: step.base, energy: noEnergy }
   if (step.kind === 'refused') return { outcome: step.code, message: step.message, base: step.base, energy: noEnergy }
-  const isBase = readingStates[record.state].energy === 'base'
-  // SPEC-93: the meter that was enrolled cannot show less than its certificate says; another one must say that it is.
-  const less = base === undefined && !isBase ? findLess(registers, terms.first) : undefined
-  if (less !== undefined) return { outcome: 'register/decreased', message: less, base, energy: noEnergy }
-  if (base === undefined || isBase) {
+  if (base === undefined || readingStates[record.state].energy === 'base') {
     return { outcome: 'base', base: step.base, energy: step.energy }
   }
   // A register that is absent this time keeps its old base: the difference counts when it is there again.
   const merged = { ...base.registers, ...registers }
   return { outcome: 'counted', base: { ...step.base, registers: merged }, energy: step.energy }
-}
-
-function findLess(registers: Registers, first: Registers = {}): string | undefined {
-  const name = directions.find(
-    (each) => (registers[each] ?? 0n) < (registers[each] === undefined ? 0n : (first[each] ?? 0n)),
-  )
-  return name && `${name} register ${registers[name]} Wh, its certificate says ${first[name]} Wh`
 }
 
 function pickRegisters(registers: Registers, directions: readonly (keyof Registers)[]): Registers {

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import {
   bytesToAscii,
   type Clock,
+  directions,
   type ErrorCode,
   formatPublicKey,
   formatTopic,
@@ -14,6 +15,7 @@ import {
   parsePointId,
   parseTopic,
   type Refusal,
+  type Registers,
   type SignatureVerifier,
   WattError,
 } from '@wattline/protocol'
@@ -251,7 +253,7 @@ export class Pipeline {
     else bookRecord(point, record, count, ledger)
     const bookedWh = parent ? undefined : claimedWh(point)
     const { outcome } = count
-    if (outcome === 'base') this.#noteSwap(point, parsed)
+    if (outcome === 'base') this.#noteSwap(point, parsed, out)
     records.insert({
       point,
       parsed,
@@ -274,12 +276,19 @@ export class Pipeline {
     }
   }
 
-  // SPEC-95: both registers stand in the journal, each with the record that signs it; nothing counts between them.
-  #noteSwap(point: Point, parsed: ParsedOcmf): void {
+  // SPEC-95: both registers stand in the journal, each with what signs it; nothing counts between them.
+  #noteSwap(point: Point, parsed: ParsedOcmf, out: Outcome): void {
     const { records, ledger } = this.#parts
+    const { registers } = parsed.record
     const before = records.lastCounted(point)
-    if (before === undefined) return
-    ledger.note('swap', point.id, { from: toSwapSide(parseOcmfText(before.text)), to: toSwapSide(parsed) })
+    const { first = {} } = point.terms
+    const isLess = directions.some((name) => (registers[name] ?? first[name] ?? 0n) < (first[name] ?? 0n))
+    // A count that begins below what the certificate says is of another meter, or of one that was set back.
+    if (before === undefined && !isLess) return
+    const from = before === undefined ? { certificate: showRegisters(first) } : toSwapSide(parseOcmfText(before.text))
+    const entry = ledger.note('swap', point.id, { from, to: toSwapSide(parsed) })
+    const message = `${name(point, parsed.record)}: counting starts anew; both registers are in journal entry ${entry}`
+    out.incidents.push({ event: 'meter.swapped', point: point.id, message })
   }
 
   #enterEpoch(point: Point, place: Place, { key, fork, gap }: NonNullable<Acceptance['entry']>, out: Outcome): void {
@@ -369,8 +378,11 @@ function refusalOf(code: ErrorCode, message: string, place: Place | undefined): 
 function toSwapSide({ record, hash: recordHash }: ParsedOcmf): object {
   const { epoch, sequence, template, registers } = record
   const { meterVendor: vendor, meterModel: model, meterSerial: serial } = template
-  const shown = { importWh: registers.import?.toString(), exportWh: registers.export?.toString() }
-  return { epoch, sequence, hash: recordHash, vendor, model, serial, ...shown }
+  return { epoch, sequence, hash: recordHash, vendor, model, serial, ...showRegisters(registers) }
+}
+
+function showRegisters(registers: Registers): object {
+  return { importWh: registers.import?.toString(), exportWh: registers.export?.toString() }
 }
 
 function stackOf(cause: unknown): string {
