@@ -2,32 +2,36 @@ import { makeSigner, type PointId, signOrder } from '@wattline/protocol'
 import test from 'ava'
 import fc from 'fast-check'
 import { type Device, fastVerifier, type Message, openRig, startMs } from '../test/rig.ts'
-import { interleave, type Meter, type Move, model, sign, sums, timeOf, trees } from '../test/trees.ts'
+import { closed, interleave, type Meter, type Move, model, sign, sums, timeOf, treesOf } from '../test/trees.ts'
 import { auditLedger } from './audit/audit.ts'
 import type { LedgerEngine } from './engine.ts'
 
 const alice = makeSigner(new Uint8Array(32).fill(7))
 
 /** Some of the points change their places: to one that stands before them in the list, or to none. */
-const movingTrees = trees.chain((meters) =>
-  fc.record({
+const movingTrees = fc.tuple(treesOf({ meters: 3, steps: 2 }), fc.nat(3)).chain(([some, rest]) => {
+  const meters = rest === 0 ? some : closed(some)
+  return fc.record({
     meters: fc.constant(meters),
     moves: fc
-      .uniqueArray(fc.record({ child: fc.nat(4), after: fc.nat(7), to: fc.nat(4) }), {
+      .uniqueArray(fc.record({ child: fc.nat(meters.length - 2), after: fc.nat(8), to: fc.nat(11) }), {
         selector: ({ child }) => child,
+        minLength: 1,
         maxLength: 3,
       })
       .map((rows) => rows.flatMap((row): Move[] => toMove(meters, row))),
     picks: fc.tuple(...Array.from({ length: 2 }, () => fc.array(fc.nat(), { minLength: 8, maxLength: 8 }))),
     late: fc.nat(),
-  }),
-)
+  })
+})
 
-function toMove(meters: readonly Meter[], { child, after, to }: Move): Move[] {
-  const meter = meters[child]
-  if (meter === undefined || child === 0) return []
-  const place = (to % (child + 1)) - 1
-  return place === meter.parent ? [] : [{ child, after: after % (meter.steps.length + 1), to: place }]
+// Mostly to another place; what leaves for none is one in four.
+function toMove(meters: readonly Meter[], { child: row, after, to }: Move): Move[] {
+  const child = row + 1
+  const meter = meters[child]!
+  const places = [...Array(child).keys()].filter((place) => place !== meter.parent)
+  const place = to % 4 === 0 ? -1 : places[to % places.length]
+  return place === undefined ? [] : [{ child, after: after % (meter.steps.length + 1), to: place }]
 }
 
 interface Sending {

@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { Device, fastVerifier, openRig, startMs } from '../test/rig.ts'
-import { interleave, model, type Step, sign, sums, trees } from '../test/trees.ts'
+import { closed, interleave, model, sign, sums, trees } from '../test/trees.ts'
 import { auditLedger } from './audit/audit.ts'
 import type { LedgerEngine } from './engine.ts'
 
@@ -42,15 +42,8 @@ test('SPEC-84: booked in the whole tree plus carried is exactly what the root me
   fc.assert(
     fc.property(trees, fc.array(fc.nat(), { minLength: 8, maxLength: 8 }), (meters, picks) => {
       // Once every point below speaks after the root's last reading, the root is settled up to it.
-      const closing = meters.map(({ steps }) => 10_000 - steps.reduce((sum, { seconds }) => sum + seconds, 0))
-      const last = (index: number): Step => ({
-        seconds: closing[index]! + index,
-        importWh: 1,
-        exportWh: 1,
-        state: 'ok',
-      })
-      const closed = meters.map((meter, index) => ({ ...meter, steps: [...meter.steps, last(index)] }))
-      const { devices, streams } = sign(closed)
+      const whole = closed(meters)
+      const { devices, streams } = sign(whole)
       const teardowns: (() => void)[] = []
       const { engine } = openRig({ teardown: (fn) => teardowns.push(fn) })
       try {
@@ -63,8 +56,8 @@ test('SPEC-84: booked in the whole tree plus carried is exactly what the root me
                 engine.db.prepare<[], { at: number }>('SELECT min(taken_at) AS at FROM record WHERE point = 1').get()
                   ?.at,
               )
-        const restarts = closed[0]!.steps.filter(({ state }) => state === 're-based').length
-        if (restarts > 0 || closed[0]!.steps[0]?.state !== 'ok') return // what flows while the root does not count is outside its net
+        const restarts = whole[0]!.steps.filter(({ state }) => state === 're-based').length
+        if (restarts > 0 || whole[0]!.steps[0]?.state !== 'ok') return // what flows while the root does not count is outside its net
         const booked = devices.map(({ id }) => bookedBetween(engine, id, firstAt, root.head!.takenAt))
         t.is(booked.reduce((sum, wh) => sum + wh, 0n) + root.carriedWh, root.netWh)
       } finally {

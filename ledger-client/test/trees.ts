@@ -40,15 +40,31 @@ const step: fc.Arbitrary<Step> = fc.record({
 const role = fc.constantFrom<Role>('producer', 'consumer', 'bidirectional', 'charger', 'storage')
 
 /** Trees of up to five points, which begin at any time and miss readings. */
-export const trees: fc.Arbitrary<readonly Meter[]> = fc
-  .array(fc.tuple(role, fc.nat(), fc.array(step, { minLength: 0, maxLength: 8 })), { minLength: 1, maxLength: 5 })
-  .map((rows) =>
-    rows.map(([own, up, steps], index) => ({
-      role: index === 0 ? ('bidirectional' as const) : own,
-      parent: index === 0 ? -1 : up % index,
-      steps,
-    })),
-  )
+export const trees = treesOf({ meters: 1, steps: 0 })
+
+/** Trees of at least so many meters and readings each. */
+export function treesOf(least: { readonly meters: number; readonly steps: number }): fc.Arbitrary<readonly Meter[]> {
+  return fc
+    .array(fc.tuple(role, fc.nat(), fc.array(step, { minLength: least.steps, maxLength: 8 })), {
+      minLength: least.meters,
+      maxLength: 5,
+    })
+    .map((rows) =>
+      rows.map(([own, up, steps], index) => ({
+        role: index === 0 ? ('bidirectional' as const) : own,
+        parent: index === 0 ? -1 : up % index,
+        steps,
+      })),
+    )
+}
+
+/** Gives each meter a last reading after all others, those below later than those above: everything can be settled. */
+export function closed(meters: readonly Meter[]): readonly Meter[] {
+  return meters.map((meter, index) => {
+    const seconds = 10_000 + index - meter.steps.reduce((sum, each) => sum + each.seconds, 0)
+    return { ...meter, steps: [...meter.steps, { seconds, importWh: 1, exportWh: 1, state: 'ok' }] }
+  })
+}
 
 /** Signs every meter's readings. */
 export function sign(meters: readonly Meter[]): { devices: Device[]; streams: Message[][] } {

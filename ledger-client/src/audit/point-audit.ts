@@ -1,4 +1,4 @@
-import { formatPublicKey, isSuccessor, WattError } from '@wattline/protocol'
+import { formatPublicKey, isSuccessor, parseOcmfText, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { isEmpty, type Membership, Memberships } from '../memberships.ts'
 import {
@@ -12,6 +12,7 @@ import {
 } from '../order-rules.ts'
 import type { Place, Point, Terms } from '../registry.ts'
 import type { Database } from '../store/database.ts'
+import { tagOf } from '../store/records.ts'
 import { readStatedTerms, type StatedTerms } from './journal-audit.ts'
 import type { Faults } from './report.ts'
 
@@ -19,6 +20,12 @@ import type { Faults } from './report.ts'
 // that wait, the tree. And each document that an entry keeps must be signed by whom the rules ask.
 
 const place = v.object({ epoch: v.number(), sequence: v.number() })
+const swapSide = v.object({
+  hash: v.optional(v.string()),
+  serial: v.optional(v.string()),
+  importWh: v.optional(v.string()),
+  exportWh: v.optional(v.string()),
+})
 const noteShape = v.pipe(
   v.string(),
   v.parseJson(),
@@ -33,6 +40,9 @@ const noteShape = v.pipe(
     closed: v.optional(place),
     /** `order` */
     after: v.optional(place),
+    /** `swap`; `from` names no record where only a certificate came before. */
+    from: v.optional(swapSide),
+    to: v.optional(swapSide),
   }),
 )
 
@@ -80,7 +90,7 @@ class PointAudit {
   replay(): void {
     const rows = this.#db.prepare<[], EntryRow>(
       `SELECT id, kind, point, note FROM entry
-       WHERE kind IN ('enrolment', 'rotation', 'revocation', 'freeze', 'order') ORDER BY id`,
+       WHERE kind IN ('enrolment', 'rotation', 'swap', 'revocation', 'freeze', 'order') ORDER BY id`,
     )
     for (const row of rows.all()) {
       const note = v.safeParse(noteShape, row.note)
@@ -94,6 +104,7 @@ class PointAudit {
     try {
       const documents = parseDocuments(note.documents)
       if (row.kind === 'freeze') point.frozen = row.id
+      else if (row.kind === 'swap') this.#checkSwap(row, note)
       else if (row.kind === 'order') this.#postpone(point, row, { note, documents })
       else if (row.kind === 'revocation') this.#revoke(point, note, documents)
       else this.#restate(point, row, { note, documents })
@@ -136,6 +147,24 @@ class PointAudit {
     point.orderAt = order.issuedAt
     if (order.action.do === 'revoke' && formatPlace(order.action.last) === formatPlace(last)) return
     throw new WattError('journal/broken', 'the order that it keeps revokes something else')
+  }
+
+  // What an entry says of a swap stands in the two signed records.
+  #checkSwap({ point }: EntryRow, { from, to }: Note): void {
+    for (const side of [from, to]) {
+      if (side?.hash === undefined) continue
+      const row = this.#db
+        .prepare<[string, number, string], { text: string }>(
+          'SELECT text FROM record WHERE point = (SELECT id FROM point WHERE name = ?) AND tag = ? AND hash = ?',
+        )
+        .get(point, tagOf(side.hash), side.hash)
+      if (row === undefined) throw new WattError('journal/broken', `record ${side.hash.slice(0, 8)} is not here`)
+      const { registers, template } = parseOcmfText(row.text).record
+      const told = [side.serial, side.importWh, side.exportWh].join(' ')
+      const signed = [template.meterSerial, registers.import, registers.export].join(' ')
+      if (told !== signed)
+        throw new WattError('journal/broken', `meter and registers '${signed}' are signed, it says '${told}'`)
+    }
   }
 
   #restate(point: Expected, row: EntryRow, { note, documents }: Noted): void {
