@@ -11,9 +11,12 @@ import { signatureAlgorithm } from './ocmf.ts'
 export type DocumentKind =
   | 'WATT-ANSWER'
   | 'WATT-CERT'
+  | 'WATT-CONSENT'
   | 'WATT-DRIVERS'
   | 'WATT-HEAD'
+  | 'WATT-ORDER'
   | 'WATT-RECEIPT'
+  | 'WATT-ROTATION'
   | 'WATT-TRANSFER'
 
 /** A document taken apart; not yet checked against a key. */
