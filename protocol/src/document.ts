@@ -12,9 +12,12 @@ export type DocumentKind =
   | 'WATT-ANCHOR'
   | 'WATT-ANSWER'
   | 'WATT-CERT'
+  | 'WATT-CONSENT'
   | 'WATT-DRIVERS'
   | 'WATT-HEAD'
+  | 'WATT-ORDER'
   | 'WATT-RECEIPT'
+  | 'WATT-ROTATION'
   | 'WATT-TRANSFER'
 
 /** A document taken apart; not yet checked against a key. */

@@ -14,7 +14,17 @@ export const phaseKinds = ['reserve', 'post', 'void', 'expire'] as const
 export type PhaseKind = (typeof phaseKinds)[number]
 
 /** What is written down of a metering point, or of the ledger as a whole, without moving anything. */
-export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap', 'anchor'] as const
+export const noteKinds = [
+  'enrolment',
+  'order',
+  'rotation',
+  'swap',
+  'revocation',
+  'freeze',
+  'fork',
+  'gap',
+  'anchor',
+] as const
 export type NoteKind = (typeof noteKinds)[number]
 
 export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | 'issue' | 'correction' | 'limit' | 'wallet'
