@@ -11,7 +11,7 @@ import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
 import { openOrderDesk } from './orders/desk.ts'
-import { OrderPages } from './orders/order-pages.ts'
+import { OrderPages, type OrderWatch } from './orders/order-pages.ts'
 import { Receipts } from './receipts.ts'
 import { lockDataDir } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
@@ -50,7 +50,7 @@ export async function startLedger(
       points: () => engine.registry.all().length,
     })
     const desk = openOrderDesk(engine, { clock: systemClock, verifier, signer })
-    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, toFailureLog(log)) } : {}
+    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, watchOrders(metrics, log)) } : {}
     const http =
       config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics, ...wallets })
     if (http !== undefined) started.push(() => http.close())
@@ -80,8 +80,12 @@ export async function startLedger(
   }
 }
 
-function toFailureLog(log: Logger): (error: unknown) => void {
-  return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
+function watchOrders(metrics: Metrics, log: Logger): OrderWatch {
+  return {
+    told: (result) => metrics.orderTold(result),
+    failed: (error) =>
+      log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) }),
+  }
 }
 
 function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {
