@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
+import { decodeWith, integerBetween, isAddress, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
@@ -35,6 +35,7 @@ export interface ExternalConfig {
   readonly passwordFile?: string
 }
 
+export const backends = ['sqlite', 'evm'] as const
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 
 /** What the ledger runs with; all paths are absolute. */
@@ -42,7 +43,8 @@ export interface LedgerConfig {
   readonly version: 1
   readonly ledger: {
     readonly dataDir: string
-    readonly backend: 'sqlite'
+    /** Where the last word is: in the journal, or in a contract on a chain (then `evm` says which). */
+    readonly backend: (typeof backends)[number]
     readonly enrolment: 'open' | 'closed'
     readonly verifier: VerifierName
     readonly logLevel: (typeof logLevels)[number]
@@ -111,7 +113,14 @@ const mqtt = v.pipe(
 
 // The shares are fixed (SPEC-92); only who gets them is the operator's to say, once.
 const eeaHolders = v.pipe(
-  v.array(v.pipe(text, v.maxLength(64))),
+  // An address in a second spelling would be an account that no wallet can open.
+  v.array(
+    v.pipe(
+      text,
+      v.maxLength(64),
+      v.check((name) => !/^0x/i.test(name) || isAddress(name), 'an address as EIP-55 spells it expected'),
+    ),
+  ),
   v.length(eeaShares.length, `${eeaShares.length} names expected`),
   v.check((names) => new Set(names).size === names.length, 'different names expected'),
 )
@@ -119,20 +128,33 @@ const eeaHolders = v.pipe(
 type MqttShape = v.InferOutput<typeof mqtt>
 
 /** What a config file may hold. */
-export const configShape = v.strictObject({
-  version: v.literal(1),
-  ledger: v.strictObject({
-    dataDir: text,
-    backend: v.optional(v.literal('sqlite'), defaults.backend),
-    enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
-    verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
-    logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
-    eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
+export const configShape = v.pipe(
+  v.strictObject({
+    version: v.literal(1),
+    ledger: v.strictObject({
+      dataDir: text,
+      backend: v.optional(v.picklist(backends), defaults.backend),
+      enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
+      verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
+      logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+      eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
+    }),
+    mqtt,
+    http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
+    evm: v.optional(evmShape),
   }),
-  mqtt,
-  http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
-  evm: v.optional(evmShape),
-})
+  v.forward(
+    v.check(({ ledger, evm }) => ledger.backend !== 'evm' || evm !== undefined, 'required where ledger.backend is evm'),
+    ['evm'],
+  ),
+  v.forward(
+    v.check(
+      ({ evm, http }) => evm === undefined || http?.wallets !== true,
+      'not beside section evm: WATT is paid with on the chain then, or it could be spent twice',
+    ),
+    ['http', 'wallets'],
+  ),
+)
 
 /** Reads a config file. Every problem is told at once, with its path. */
 export function loadConfig(path: string): LedgerConfig {

@@ -153,8 +153,10 @@ export interface RecordReport {
   readonly acceptedAt: number
   /** `counted`, `base`, `kept`, or the code that refused the energy. */
   readonly outcome: string
-  /** The journal entry that booked it, if it moved anything. */
+  /** The journal entry that booked it, if it moved anything, its kind, and which accounts it moved. */
   readonly entry: number | null
+  readonly kind: string | null
+  readonly postings: readonly { readonly account: string; readonly amount: number }[]
   readonly text: string
 }
 
@@ -165,15 +167,18 @@ export interface RecordFilter {
 
 /** Accepted records in the order of their acceptance, or of one point in its own order; one at a time. */
 export function* readRecords(db: Database, { point }: RecordFilter): Generator<RecordReport> {
-  const rows = db.prepare<[string | null, string | null], Omit<RecordReport, 'place'>>(
+  const rows = db.prepare<[string | null, string | null], Omit<RecordReport, 'place' | 'postings'> & { moved: string }>(
     `SELECT point.name AS point, record.epoch, record.sequence, record.hash, taken_at AS takenAt,
-            accepted_at AS acceptedAt, outcome, entry.id AS entry, text
+            accepted_at AS acceptedAt, outcome, entry.id AS entry, entry.kind AS kind, text,
+            (SELECT json_group_array(json_object('account', account, 'amount', amount))
+             FROM posting WHERE posting.entry = entry.id) AS moved
      FROM record JOIN point ON point.id = record.point
      LEFT JOIN entry ON entry.claim = point.name || '#' || record.epoch || '/' || record.sequence
      WHERE ? IS NULL OR point.name = ? ORDER BY record.id`,
   )
   for (const row of rows.iterate(point ?? null, point ?? null)) {
-    yield { ...row, place: formatPlace(row.point, row) }
+    const { moved, ...shown } = row
+    yield { ...shown, postings: JSON.parse(moved), place: formatPlace(row.point, row) }
   }
 }
 

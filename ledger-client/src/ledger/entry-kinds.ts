@@ -61,11 +61,12 @@ const rules: Readonly<Record<EntryKind, Rule>> = {
   correction: { sides: { ...sent, grid: '±', minted: '+', burned: '-', retired: '-' }, lines: [2, 4] },
   limit: nothing,
   wallet: nothing,
-  enrolment: nothing,
-  revocation: nothing,
-  freeze: nothing,
-  fork: nothing,
-  gap: nothing,
+  ...mapNotes(),
+}
+
+// A further note needs only its name in the list.
+function mapNotes(): Record<NoteKind, Rule> {
+  return Object.fromEntries(noteKinds.map((kind) => [kind, nothing])) as Record<NoteKind, Rule> // of the very list
 }
 
 /** Whether a text names a kind of entry. */

@@ -8,7 +8,7 @@ import {
   type SignatureVerifier,
   type Signer,
 } from '../attestation.ts'
-import { decodeWith } from '../decode.ts'
+import { decodeWith, integerBetween } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { type ErrorCode, errorCodes, WattError } from '../errors.ts'
 
@@ -40,17 +40,15 @@ export type TransferAnswerFacts = TransferOutcome & {
   readonly at: number
 }
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
-
 const shape = v.strictObject({
   v: v.literal(1),
   /** SPKI hex of the ledger's key. */
   ledger: v.string(),
   transfer: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   account: v.pipe(v.string(), v.check(isAccount, 'expected an account')),
-  nonce: count,
-  at: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  entry: v.exactOptional(count),
+  nonce: integerBetween(1, 2 ** 53 - 1),
+  at: integerBetween(0, 2 ** 53 - 1),
+  entry: v.exactOptional(integerBetween(1, 2 ** 53 - 1)),
   refused: v.exactOptional(v.picklist(errorCodes)),
   message: v.exactOptional(v.pipe(v.string(), v.maxLength(500))),
 })

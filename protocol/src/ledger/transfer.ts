@@ -8,7 +8,7 @@ import {
   type SignatureVerifier,
   type Signer,
 } from '../attestation.ts'
-import { decodeWith } from '../decode.ts'
+import { decodeWith, integerBetween } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { WattError } from '../errors.ts'
 
@@ -67,11 +67,12 @@ export type Transfer = TransferFacts & {
   readonly text: string
 }
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+const time = integerBetween(1, 2 ** 53 - 1)
 const id = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'expected 32 bytes in lower-case hex'))
 // 18 digits fit the 64 bits of every store.
 const amount = v.pipe(v.string(), v.regex(/^[1-9]\d{0,17}$/, 'expected base units, a whole number above zero'))
 const account = v.pipe(v.string(), v.check(isAccount, 'expected an account: an address as EIP-55 spells it, or a name'))
+const nonce = integerBetween(1, 2 ** 53 - 1)
 
 const terms = {
   v: v.literal(1),
@@ -79,15 +80,15 @@ const terms = {
   account,
   /** The key that signs. */
   key: v.pipe(v.string(), v.regex(/^[0-9A-F]+$/, 'expected SPKI in upper-case hex')),
-  nonce: count,
-  expiresAt: count,
+  nonce,
+  expiresAt: time,
 }
 const give = { asset: v.picklist(transferAssets), to: account, amount }
 
 // The order of the keys is the order in the text.
 const shape = v.variant('kind', [
   v.strictObject({ ...terms, kind: v.literal('pay'), ...give }),
-  v.strictObject({ ...terms, kind: v.literal('reserve'), ...give, heldUntil: count }),
+  v.strictObject({ ...terms, kind: v.literal('reserve'), ...give, heldUntil: time }),
   v.strictObject({ ...terms, kind: v.literal('post'), reservation: id, amount: v.exactOptional(amount) }),
   v.strictObject({ ...terms, kind: v.literal('void'), reservation: id }),
 ])
