@@ -101,6 +101,8 @@ test('a chain to relay to has its limits, and a key file that begins at the conf
   t.like(config.evm, { keyFile: '/etc/w/k', confirmations: 12, maxFeeGwei: 50, everySeconds: 60 })
   const wrong = problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { ${evm}, tipGwei: 60, color: red }\n`)
   t.regex(wrong.join('\n'), /evm\.color/)
+  const both = `${head}mqtt: { url: "mqtt://a:1" }\nevm: { ${evm} }\nhttp: { host: h, port: 1, wallets: true }\n`
+  t.regex(problems(both).join('\n'), /http\.wallets: not beside section evm/)
   const tip = problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { ${evm}, tipGwei: 60 }\n`)
   t.regex(tip.join('\n'), /tipGwei is part of maxFeeGwei/)
   t.regex(problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { rpcUrl: "ws://x" }\n`).join('\n'), /evm\.rpcUrl/)
@@ -120,6 +122,7 @@ mqtt: { embedded: { host: 127.0.0.1, port: 0 } }`,
       'ledger.yaml',
     ).ledger.eea
   t.deepEqual(holders('a, b, c, d, e'), { holders: ['a', 'b', 'c', 'd', 'e'] })
+  t.throws(() => holders("a, b, c, d, '0x5fbdb2315678afecb367f032d93f642f64180aa3'"), { message: /EIP-55/ })
   t.throws(() => holders('a, b, c, d'), { message: /ledger\.eea\.holders: 5 names expected/ })
   t.throws(() => holders('a, b, c, d, a'), { message: /different names expected/ })
 })

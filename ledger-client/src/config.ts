@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
+import { decodeWith, integerBetween, isAddress, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { type EnrolmentMode, enrolmentModes } from './enrolment.ts'
@@ -114,7 +114,14 @@ const mqtt = v.pipe(
 
 // The shares are fixed (SPEC-92); only who gets them is the operator's to say, once.
 const eeaHolders = v.pipe(
-  v.array(v.pipe(text, v.maxLength(64))),
+  // An address in a second spelling would be an account that no wallet can open.
+  v.array(
+    v.pipe(
+      text,
+      v.maxLength(64),
+      v.check((name) => !/^0x/i.test(name) || isAddress(name), 'an address as EIP-55 spells it expected'),
+    ),
+  ),
   v.length(eeaShares.length, `${eeaShares.length} names expected`),
   v.check((names) => new Set(names).size === names.length, 'different names expected'),
 )
@@ -140,6 +147,13 @@ export const configShape = v.pipe(
   v.forward(
     v.check(({ ledger, evm }) => ledger.backend !== 'evm' || evm !== undefined, 'required where ledger.backend is evm'),
     ['evm'],
+  ),
+  v.forward(
+    v.check(
+      ({ evm, http }) => evm === undefined || http?.wallets !== true,
+      'not beside section evm: WATT is paid with on the chain then, or it could be spent twice',
+    ),
+    ['http', 'wallets'],
   ),
 )
 

@@ -14,6 +14,7 @@ export class Metrics {
   readonly #quarantined: Counter<'code'>
   readonly #shed: Counter
   readonly #receipts: Counter
+  readonly #orders: Counter<'result'>
 
   constructor(levels: Levels) {
     const registers = [this.#registry]
@@ -32,6 +33,12 @@ export class Metrics {
     })
     this.#shed = new Counter({ name: name('shed_total'), help: 'Messages left to be sent again', registers })
     this.#receipts = new Counter({ name: name('receipts_total'), help: 'Receipts published', registers })
+    this.#orders = new Counter({
+      name: name('orders_total'),
+      help: 'Orders of wallets over HTTP, by what became of them',
+      labelNames: ['result'],
+      registers,
+    })
     new Gauge({
       name: name('intake_waiting'),
       help: 'Messages stored and not yet processed',
@@ -65,6 +72,10 @@ export class Metrics {
 
   receiptPublished(): void {
     this.#receipts.inc()
+  }
+
+  orderTold(result: string): void {
+    this.#orders.inc({ result })
   }
 
   async format(): Promise<{ readonly contentType: string; readonly body: string }> {

@@ -13,7 +13,7 @@ import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
 import { openOrderDesk } from './orders/desk.ts'
-import { OrderPages } from './orders/order-pages.ts'
+import { OrderPages, type OrderWatch } from './orders/order-pages.ts'
 import { startAnchoring } from './proof/anchoring.ts'
 import { Anchors } from './proof/anchors.ts'
 import { Receipts } from './receipts.ts'
@@ -56,7 +56,7 @@ export async function startLedger(
       points: () => engine.registry.all().length,
     })
     const desk = openOrderDesk(engine, { clock: systemClock, verifier, signer })
-    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, toFailureLog(log)) } : {}
+    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, watchOrders(metrics, log)) } : {}
     const http =
       config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics, ...wallets })
     if (http !== undefined) started.push(() => http.close())
@@ -103,8 +103,12 @@ async function openBackend(
   return undefined
 }
 
-function toFailureLog(log: Logger): (error: unknown) => void {
-  return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
+function watchOrders(metrics: Metrics, log: Logger): OrderWatch {
+  return {
+    told: (result) => metrics.orderTold(result),
+    failed: (error) =>
+      log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) }),
+  }
 }
 
 /** How often the signed head follows the ledger. */

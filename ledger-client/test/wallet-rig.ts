@@ -71,7 +71,11 @@ export async function openPages(t: Parameters<typeof openDesk>[0], { now = (): n
   const rig = openDesk(t)
   const failures: unknown[] = []
   const parts = { health: new Health(), metrics: new Metrics({ waiting: () => 0, points: () => 1 }) }
-  const pages = new OrderPages(rig.desk, (error) => failures.push(error), now)
+  const pages = new OrderPages(
+    rig.desk,
+    { failed: (error) => failures.push(error), told: (result) => parts.metrics.orderTold(result) },
+    now,
+  )
   const server = await startStatusServer(
     { host: '127.0.0.1', port: 0 },
     { ...parts, ...(wallets ? { wallets: pages } : {}) },

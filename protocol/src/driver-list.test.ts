@@ -51,6 +51,11 @@ test('a list that contradicts itself is not signed, and not accepted from others
     [{ drivers: twice }, /a token stands twice/],
     [{ cost: 9 }, /cost/],
     [{ salt: 'x' }, /salt: expected 16 bytes/],
+    // A second spelling of a wallet's address would be a second account (SPEC-150).
+    [
+      { drivers: [{ hash: 'aa'.repeat(32), driver: '0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266' }] },
+      /an address as EIP-55 spells it/,
+    ],
   ]
   for (const [change, message] of faults) t.throws(() => signDriverList({ ...list, ...change }, signer), { message })
 })

@@ -19,6 +19,12 @@ export type TakenOrder =
 
 /** Takes each order in a file, in the order in which they stand there. */
 export async function takeOrders(config: LedgerConfig, path: string): Promise<readonly TakenOrder[]> {
+  if (config.evm !== undefined) {
+    throw new WattError(
+      'config/invalid',
+      'section evm is there: WATT is paid with on the chain, or it could be spent twice',
+    )
+  }
   const orders = readLines(path).filter((line) => line.startsWith('WATT-TRANSFER|'))
   if (orders.length === 0) throw new WattError('message/unreadable', `${path}: no order in it`)
   const verifier = await pickVerifier(config.ledger.verifier)

@@ -5,7 +5,7 @@ import { ledgerSigner, openPages, TestWallet } from '../../test/wallet-rig.ts'
 import { RateLimit } from './rate-limit.ts'
 
 test('SPEC-153: over HTTP an order is answered, its replay with the same answer, a refused one with 409', async (t) => {
-  const { call, ada, bea, failures } = await openPages(t)
+  const { call, ada, bea, failures, server } = await openPages(t)
   const text = ada.pay(bea.address, 2500n)
   const first = await call('/transfers', text)
   t.is(first.status, 200)
@@ -24,6 +24,9 @@ test('SPEC-153: over HTTP an order is answered, its replay with the same answer,
   })
   t.like(await call('/transfers', 'hello'), { status: 400, content: { code: 'transfer/invalid' } })
   t.deepEqual(failures, [])
+  const metrics = await (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text()
+  t.true(metrics.includes('wattline_ledger_orders_total{result="booked"} 2'))
+  t.true(metrics.includes('wattline_ledger_orders_total{result="transfer/nonce"} 1'))
 })
 
 test('a wallet learns what it must know: the ledger, its next nonce, what it has and what was ordered', async (t) => {

@@ -26,6 +26,13 @@ export interface OrderDesk {
   readonly publicKey: PublicKey
 }
 
+/** Who wants to know what becomes of requests. */
+export interface OrderWatch {
+  /** `booked`, or the code of the refusal. */
+  told(result: string): void
+  failed(error: unknown): void
+}
+
 interface Page {
   readonly status: number
   readonly body: object
@@ -34,13 +41,13 @@ interface Page {
 /** Serves wallets over HTTP: `POST /transfers`, and what a wallet must know to make an order. */
 export class OrderPages {
   readonly #desk: OrderDesk
-  readonly #failed: (error: unknown) => void
+  readonly #watch: OrderWatch
   readonly #visitors: RateLimit
   readonly #together: RateLimit
 
-  constructor(desk: OrderDesk, failed: (error: unknown) => void, nowMs: () => number = () => performance.now()) {
+  constructor(desk: OrderDesk, watch: OrderWatch, nowMs: () => number = () => performance.now()) {
     this.#desk = desk
-    this.#failed = failed
+    this.#watch = watch
     this.#visitors = new RateLimit(perVisitor, nowMs)
     this.#together = new RateLimit(together, nowMs)
   }
@@ -76,15 +83,18 @@ export class OrderPages {
   #refuse(error: unknown): Page {
     if (error instanceof WattError && !/^(storage|journal)\//.test(error.code)) {
       const { code, message } = error
+      this.#watch.told(code)
       return { status: statuses[code] ?? 400, body: { code, message } }
     }
-    this.#failed(error)
+    this.#watch.failed(error)
     return { status: 503, body: { code: 'ledger/busy', message: 'try again later' } }
   }
 
   #take(text: string): Page {
     const answer = this.#desk.orders.take(text.trim())
-    return { status: 'entry' in parseTransferAnswer(answer) ? 200 : 409, body: { answer } }
+    const outcome = parseTransferAnswer(answer)
+    this.#watch.told('entry' in outcome ? 'booked' : outcome.refused)
+    return { status: 'entry' in outcome ? 200 : 409, body: { answer } }
   }
 
   #ledger(): object {
