@@ -48,7 +48,8 @@ export interface LinePorts {
   readonly ocpp: number
   readonly mqtt: number
   readonly web: number
-  /** Where the gateway finds the ledger and the operator's CSMS: lines that may be cut. */
+  /** Where the stations find the gateway, and the gateway the ledger and the operator's CSMS: lines that may be cut. */
+  readonly stationLink: number
   readonly ledgerLink: number
   readonly upstreamLink: number
 }
@@ -123,7 +124,7 @@ export class ChargerLine {
       .map(({ id, ocpp }) => ({
         id,
         ocpp,
-        url: `ws://127.0.0.1:${this.#ports.ocpp}`,
+        url: `ws://127.0.0.1:${this.#ports.stationLink}`,
         dataDir: `./${id}`,
         evses: [{ startWh }],
         settings: settings[ocpp === '1.6' ? '1.6' : '2.x'],

@@ -31,7 +31,7 @@ export interface ChargerLoopReport {
 
 /** Long enough for any machine; who waits longer waits for something that was lost. */
 const patienceMs = 120_000
-const worstMomentMs = 2_000
+const worstMomentMs = 3_000
 const millijoulesPerWh = 3_600_000n
 
 /**
@@ -49,9 +49,18 @@ export async function runChargerLoop({
   const random = makeRandom(seed)
   const [ocpp = 0, mqtt = 0, web = 0] = await freePorts(3)
   const csms = await new OperatorCsms().start()
-  const links = { ledger: await CuttableLink.open(mqtt), upstream: await CuttableLink.open(csms.port) }
-  const ports = { ocpp, mqtt, web, ledgerLink: links.ledger.port, upstreamLink: links.upstream.port }
-  const line = await ChargerLine.write(folder, ports)
+  const links = {
+    stations: await CuttableLink.open(ocpp),
+    ledger: await CuttableLink.open(mqtt),
+    upstream: await CuttableLink.open(csms.port),
+  }
+  const { stations: stationLink, ledger: ledgerLink, upstream: upstreamLink } = links
+  const line = await ChargerLine.write(folder, {
+    ...{ ocpp, mqtt, web },
+    stationLink: stationLink.port,
+    ledgerLink: ledgerLink.port,
+    upstreamLink: upstreamLink.port,
+  })
   const counts: Record<string, number> = {}
   const charge = (group: readonly ChargerId[]) => line.startChargers(group, (id) => planVisits(id, random))
   try {
@@ -61,7 +70,7 @@ export async function runChargerLoop({
     await sleep(1000)
     for (let cut = 0; cut < cuts; cut++) {
       await sleep(200 + random() * 1300)
-      const what = pick<Victim>(['gateway', 'charger', 'ledger link', 'upstream link'], random)
+      const what = pick(victims, random)
       counts[what] = (counts[what] ?? 0) + 1
       await disturb(what, { line, links, csms, groups, random })
     }
@@ -86,15 +95,17 @@ export async function runChargerLoop({
     }
   } finally {
     await line.close()
-    await Promise.all([csms.stop(), links.ledger.close(), links.upstream.close()])
+    await Promise.all([csms.stop(), ...Object.values(links).map((link) => link.close())])
   }
 }
 
-type Victim = 'gateway' | 'charger' | 'ledger link' | 'upstream link'
+// The gateway more often than the lines: it has most to lose.
+const victims = ['gateway', 'gateway', 'charger', 'station link', 'ledger link', 'upstream link'] as const
+type Victim = (typeof victims)[number]
 
 interface Scene {
   readonly line: ChargerLine
-  readonly links: { readonly ledger: CuttableLink; readonly upstream: CuttableLink }
+  readonly links: Readonly<Record<'stations' | 'ledger' | 'upstream', CuttableLink>>
   readonly csms: OperatorCsms
   readonly groups: ChargerLoopOptions['groups']
   readonly random: () => number
@@ -103,10 +114,13 @@ interface Scene {
 // Kills or cuts, waits a moment, and lets it go on.
 async function disturb(what: Victim, { line, links, csms, groups, random }: Scene): Promise<void> {
   const awayMs = random() * 1500
-  // Half of the time at the worst moment: upstream has a message, and its answer is lost.
+  // Often at the worst moments: upstream has a message, or the gateway has given a transaction its number (OCPP 1.6), and
+  // the answer is lost.
   const now = async (run: () => void) => {
-    if (random() < 0.5) run()
-    else await csms.atNextMessage(run, worstMomentMs)
+    const when = Math.floor(random() * 3)
+    if (when === 0) run()
+    else if (when === 1) await csms.atNextMessage(run, worstMomentMs)
+    else await links.stations.atNextAnswer('transactionId', run, worstMomentMs)
   }
   if (what === 'charger') {
     const group = pick(groups, random)
@@ -122,7 +136,7 @@ async function disturb(what: Victim, { line, links, csms, groups, random }: Scen
     await sleep(awayMs)
     line.startGateway()
   } else {
-    const link = what === 'ledger link' ? links.ledger : links.upstream
+    const link = { 'station link': links.stations, 'ledger link': links.ledger, 'upstream link': links.upstream }[what]
     const manner = random() < 0.5 ? 'reset' : 'silent'
     await now(() => link.cut(manner))
     await sleep(awayMs * 2)

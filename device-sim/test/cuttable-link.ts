@@ -10,6 +10,7 @@ export class CuttableLink {
   readonly #targetPort: number
   readonly #pairs = new Map<Socket, Socket>()
   #cut: CutManner | undefined
+  #atAnswer: { readonly text: string; readonly run: () => void } | undefined
 
   private constructor(server: Server, targetPort: number) {
     this.#server = server
@@ -31,16 +32,26 @@ export class CuttableLink {
   cut(manner: CutManner): void {
     this.#cut = manner
     if (manner === 'reset') this.#drop()
-    for (const [near, far] of this.#pairs) {
-      near.unpipe(far)
-      far.unpipe(near)
-    }
   }
 
   /** Connections of before are not taken up again, as after a router's restart. */
   heal(): void {
     this.#cut = undefined
     this.#drop()
+  }
+
+  /** Loses the next such text that comes back over the line, and does something in that moment; or after this long without. */
+  atNextAnswer(text: string, run: () => void, mostMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const once = () => {
+        clearTimeout(timer)
+        this.#atAnswer = undefined
+        run()
+        resolve()
+      }
+      const timer = setTimeout(once, mostMs)
+      this.#atAnswer = { text, run: once }
+    })
   }
 
   async close(): Promise<void> {
@@ -56,6 +67,14 @@ export class CuttableLink {
     }
     const far = connect(this.#targetPort, '127.0.0.1')
     this.#pairs.set(near, far)
+    // What is lost stays lost: a connection that misses something is ended by `heal`, or by whoever waits for it.
+    near.on('data', (chunk) => {
+      if (this.#cut === undefined) far.write(chunk)
+    })
+    far.on('data', (chunk) => {
+      if (this.#atAnswer !== undefined && chunk.includes(this.#atAnswer.text)) this.#atAnswer.run()
+      else if (this.#cut === undefined) near.write(chunk)
+    })
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -67,7 +86,6 @@ export class CuttableLink {
         this.#pairs.delete(near)
         other.destroy()
       })
-      if (this.#cut === undefined) one.pipe(other)
     }
   }
 
