@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream'
 import test, { type ExecutionContext } from 'ava'
 import { makeSessionRig, time, values } from '../test/session-rig.ts'
 import type { GatewayConfig } from './config.ts'
+import { viewSessions } from './sessions/session-view.ts'
 import { listSessions, showSession } from './sessions-command.ts'
 import { insertSessionCheck } from './store/session-checks.ts'
 import { insertSignedValue } from './store/signed-values.ts'
@@ -52,6 +53,31 @@ test('as JSON it tells both times of each moment, the registers, and what counts
   })
   t.like(sessions[1], { connector: 2, wh: '40', countedWh: '40', completeness: 'running', isSettled: false })
   t.is(JSON.parse(list(rig.dataDir, { most: 1, asJson: true })).length, 1)
+})
+
+test('the live view shows the latest sessions, and nobody’s name', async (t) => {
+  const rig = await tellSessions(t)
+  t.deepEqual(viewSessions(rig.books), [
+    {
+      id: 1,
+      station: 'CP1',
+      connector: 1,
+      begunAt: Date.parse(time(0)),
+      endedAt: Date.parse(time(60)),
+      wh: '200',
+      completeness: 'complete',
+      isSettled: true,
+    },
+    {
+      id: 3,
+      station: 'CP1',
+      connector: 2,
+      begunAt: Date.parse(time(0)),
+      wh: '40',
+      completeness: 'running',
+      isSettled: false,
+    },
+  ])
 })
 
 test('a gateway that has charged nobody says so', (t) => {

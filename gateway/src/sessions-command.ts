@@ -3,8 +3,9 @@ import type { Output } from './commands.ts'
 import type { GatewayConfig } from './config.ts'
 import { completeness, type Moment, type SessionState, sessionWh } from './sessions/session-state.ts'
 import { sessionWords } from './sessions/session-words.ts'
-import { openExistingStore } from './store/database.ts'
+import { openExistingStore, type Store } from './store/database.ts'
 import { findSessionCheck, type SessionCheck } from './store/session-checks.ts'
+import { findRecordPlace } from './store/session-records.ts'
 import { SessionStore } from './store/sessions.ts'
 import { listSignedValues, type StoredSignedValue } from './store/signed-values.ts'
 
@@ -17,7 +18,8 @@ export function listSessions(
   const store = openExistingStore(gateway.dataDir, 'read')
   try {
     const sessions = new SessionStore(store).latest(most).toReversed()
-    if (asJson) output.write(`${JSON.stringify(sessions.map(toJson), null, 2)}\n`)
+    const whole = () => sessions.map((session) => toJson(session, store))
+    if (asJson) output.write(`${JSON.stringify(whole(), null, 2)}\n`)
     else if (sessions.length === 0) output.write('no session yet\n')
     else for (const session of sessions) output.write(`${toLine(session)}\n`)
   } finally {
@@ -39,7 +41,7 @@ export function showSession(
     const values = transaction === undefined ? [] : listSignedValues(store, stationId, transaction)
     const check = findSessionCheck(store, id)
     const lines = [toLine(session), toFeederLine(check), ...toValueLines(values)]
-    const whole = { ...toJson(session), feeder: toFeederJson(check), signedValues: values.map(toValueJson) }
+    const whole = { ...toJson(session, store), feeder: toFeederJson(check), signedValues: values.map(toValueJson) }
     output.write(asJson ? `${JSON.stringify(whole, null, 2)}\n` : `${lines.join('\n')}\n`)
   } finally {
     store.close()
@@ -54,9 +56,10 @@ const formatMoment = ({ claimedAt, arrivedAt, takenAt, clockStatus }: Moment) =>
   arrivedAt: format(arrivedAt),
 })
 
-function toJson(session: SessionState) {
+function toJson(session: SessionState, store: Store) {
   const { id, stationId, connectorId, version, transaction, driver, begunAt, end, beginWh, lastWh } = session
   const wh = sessionWh(session)
+  const recordOf = (mark: 'begin' | 'end') => findRecordPlace(store, id, mark)
   return {
     id,
     station: stationId,
@@ -64,10 +67,9 @@ function toJson(session: SessionState) {
     version,
     transaction,
     driver,
-    begin: { ...formatMoment(begunAt), registerWh: beginWh?.toString() },
-    ...(end === undefined
-      ? {}
-      : { end: { ...formatMoment(end.at), how: end.how, reason: end.reason, registerWh: end.wh?.toString() } }),
+    /** `record`: what it was signed as, as the ledger's `trace` takes it. */
+    begin: { ...formatMoment(begunAt), registerWh: beginWh?.toString(), record: recordOf('begin') },
+    ...(end === undefined ? {} : { end: { ...toJsonEnd(end), record: recordOf('end') } }),
     lastRegisterWh: lastWh?.toString(),
     wh: wh.toString(),
     /** What may be billed: nothing where there is a doubt. */
@@ -77,6 +79,10 @@ function toJson(session: SessionState) {
     doubts: session.doubts,
     notes: session.notes,
   }
+}
+
+function toJsonEnd({ at, how, reason, wh }: NonNullable<SessionState['end']>) {
+  return { ...formatMoment(at), how, reason, registerWh: wh?.toString() }
 }
 
 function toLine(session: SessionState): string {

@@ -7,11 +7,13 @@ import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import { type SessionView, viewSessions } from '../sessions/session-view.ts'
 import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
 import type { SiteView } from '../smart-charging/controller.ts'
 import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
+import { SessionStore } from '../store/sessions.ts'
 import { Commissioner } from './adopt/commissioner.ts'
 import { openAuthority } from './authority/open-authority.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -25,6 +27,8 @@ import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** The latest sessions. */
+  sessions(): readonly SessionView[]
   /** How the house's current is shared; undefined where it is not. */
   site(): SiteView | undefined
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
@@ -57,7 +61,7 @@ const renewEveryMs = 3_600_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log, openSite, signer } = parts
+  const { config, store, clock, log, openSite, signer } = parts
   const link: StationLink = {
     stations: () => csms.stations(),
     call: (stationId, action, payload) => csms.call(stationId, action, payload),
@@ -84,20 +88,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     onReady: (stationId) => commissioner.ready(stationId),
   })
   const commissioner = new Commissioner({ config, csms, clock, log })
-  // Before the stations: whoever reads that they are served may give commands.
-  const control = await startControl(dataDir, { csms, commissioner, drivers }).catch(
-    (error: unknown): ControlServer | undefined => {
-      // Stations are served all the same; the command says that it reaches nobody.
-      log.warn('ocpp.control.unavailable', errorFields(error))
-      return undefined
-    },
-  )
-  try {
-    await csms.start()
-  } catch (error) {
-    await control?.close()
-    throw error
-  }
+  const control = await openPorts(parts, { csms, commissioner, drivers })
   const renewing = setInterval(() => {
     if (authority?.renewServer() === true) csms.renewTls()
     void csms.certificates?.renewDue()
@@ -105,6 +96,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   upstream?.start()
   site?.start()
   const journal = new OcppJournal(store)
+  const sessions = new SessionStore(store)
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
@@ -120,6 +112,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     },
     upstream: () => upstream?.views() ?? new Map(),
     site: () => site?.view(),
+    sessions: () => viewSessions(sessions),
     stop: async () => {
       drivers.stop()
       site?.stop()
@@ -129,6 +122,25 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       await csms.stop()
       await upstream?.stop()
     },
+  }
+}
+
+// The socket comes before the stations: whoever reads that they are served may give commands.
+async function openPorts(
+  { dataDir, log }: ChargingParts,
+  served: Parameters<typeof startControl>[1] & { readonly csms: Csms },
+): Promise<ControlServer | undefined> {
+  const control = await startControl(dataDir, served).catch((error: unknown): ControlServer | undefined => {
+    // Stations are served all the same; the command says that it reaches nobody.
+    log.warn('ocpp.control.unavailable', errorFields(error))
+    return undefined
+  })
+  try {
+    await served.csms.start()
+    return control
+  } catch (error) {
+    await control?.close()
+    throw error
   }
 }
 
