@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { decodeWith, idPattern, integerBetween, parsePublicKey, roles, WattError } from '@wattline/protocol'
+import { decodeWith, idPattern, integerBetween, roles, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parseDocument } from 'yaml'
 import { checkReferences } from './config-references.ts'
+import { pathShape as path, spkiShape as spki } from './config-values.ts'
 import { driversShape, withAbsoluteDriverFiles } from './drivers/drivers-config.ts'
 import { logLevels } from './log.ts'
 import { ocppShape, withAbsoluteOcppFiles } from './ocpp/ocpp-config.ts'
@@ -30,7 +31,6 @@ const fuseMargin = 1.25
 const phaseVoltage = 230
 
 const id = v.pipe(v.string(), v.regex(idPattern, "expected 1 to 40 letters, digits, '.', '_' or '-'"))
-const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
 const host = v.pipe(v.string(), v.nonEmpty('expected a host name or address'))
 const port = integerBetween(1, 65_535)
 const socket = v.strictObject({ host, port: v.optional(port, configDefaults.modbusTcpPort) })
@@ -38,18 +38,6 @@ const range = v.pipe(
   v.strictTuple([v.pipe(v.number(), v.minValue(0)), v.pipe(v.number(), v.maxValue(1_000_000))]),
   v.check(([low, high]) => low < high, 'expected [from, to], the lower one first'),
 )
-const spki = v.pipe(
-  v.string(),
-  v.check((text) => {
-    try {
-      parsePublicKey(text)
-      return true
-    } catch {
-      return false // told as a problem of this path
-    }
-  }, 'expected SPKI hex of an uncompressed secp256k1 key'),
-)
-
 const bus = v.pipe(
   v.strictObject({
     id,

@@ -4,7 +4,7 @@ import { type ClientOptions, WebSocket } from 'ws'
 import type { Log } from '../src/log.ts'
 import { Csms, type CsmsParts } from '../src/ocpp/csms.ts'
 import { type OcppConfig, ocppShape } from '../src/ocpp/ocpp-config.ts'
-import type { Authorizer, TransactionSink } from '../src/ocpp/transaction-sink.ts'
+import type { Authorizer, TransactionMessage, TransactionSink } from '../src/ocpp/transaction-sink.ts'
 import { SessionSink } from '../src/sessions/session-sink.ts'
 import { openStore, type Store } from '../src/store/database.ts'
 import { HandClock, makeTempFolder } from './signing-rig.ts'
@@ -232,4 +232,37 @@ export async function openTcp(port: number, text: string): Promise<RawTcp> {
 export function upgradeHead(path: string, lines: readonly string[] = ['Connection: Upgrade']): string {
   const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
   return `${[`GET ${path} HTTP/1.1`, 'Host: x', 'Upgrade: websocket', key, 'Sec-WebSocket-Version: 13', ...lines].join('\r\n')}\r\n\r\n`
+}
+
+/** A server, and a station that is connected to it. */
+export async function startStation(
+  t: { teardown: AsyncTeardown },
+  version = 'ocpp1.6',
+  config = {},
+  options: CsmsRigOptions = {},
+) {
+  const csms = await startCsms(t.teardown, config, options)
+  const station = await connectStation(`ws://127.0.0.1:${csms.port}/CP1`, [version])
+  return { ...csms, station }
+}
+
+/** A sink that keeps what it gets. */
+export function watchedSink(seen: TransactionMessage[]): CsmsRigOptions {
+  return {
+    sink: (store) => {
+      const sink = makeTestSink(store, new HandClock())
+      const watch =
+        <T>(work: (message: TransactionMessage) => T) =>
+        (message: TransactionMessage) => {
+          seen.push(message)
+          return work(message)
+        }
+      return {
+        start: watch((message) => sink.start(message)),
+        stop: watch((message) => sink.stop(message)),
+        meterValues: watch((message) => sink.meterValues(message)),
+        event: watch((message) => sink.event(message)),
+      }
+    },
+  }
 }

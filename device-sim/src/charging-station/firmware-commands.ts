@@ -54,7 +54,7 @@ function remoteStart(firmware: Firmware, start: RemoteStart): boolean {
     firmware.transactions.at(place.id) === undefined &&
     place.pending === undefined &&
     place.evse.fault === undefined &&
-    !firmware.isTaken(place, { idToken, groupIdToken })
+    !firmware.access.isTaken(place, { idToken, groupIdToken })
   const candidates = placesOf(firmware).filter(({ id }) => start.evseId === undefined || id === start.evseId)
   // Where a vehicle waits already, if there is one.
   const usable = candidates.filter(canStart)
@@ -62,7 +62,7 @@ function remoteStart(firmware: Firmware, start: RemoteStart): boolean {
   if (place === undefined) return false
   const begin = async () => {
     const needed = firmware.settings.is('remoteNeedsAuthorize')
-    const decision = needed ? await firmware.authorise(idToken) : { groupIdToken }
+    const decision = needed ? await firmware.access.authorise(idToken) : { groupIdToken }
     if (firmware.stopped || decision === undefined || !canStart(place)) return
     firmware.await(place, { idToken, ...decision, remoteStartId, remote: true, profile })
   }
@@ -115,7 +115,7 @@ function reservations(firmware: Firmware): Part<'reserve' | 'cancelReservation' 
 
 function refusalOf(firmware: Firmware, place: Place | undefined, others: readonly { readonly evseId: number }[]) {
   const candidates = place === undefined ? placesOf(firmware) : [place]
-  const operative = candidates.filter((candidate) => firmware.isOperative(candidate))
+  const operative = candidates.filter((candidate) => firmware.access.isOperative(candidate))
   if (operative.length === 0) return 'Unavailable'
   const sound = operative.filter(({ evse }) => evse.fault === undefined)
   if (sound.length === 0) return 'Faulted'
@@ -237,7 +237,7 @@ function itself(
     version: options.version,
     state,
     security,
-    url: () => firmware.url(0),
+    url: () => firmware.address.url(0),
     hasPassword: options.password !== undefined,
     reconnectSoon: () => later(firmware, answerFirstMs, () => firmware.connection.reconnect()),
     showCost: (transactionId, totalCost) => options.onEvent('cost.shown', { transactionId, totalCost }),

@@ -1,52 +1,27 @@
-import type { Timers } from '../timers.ts'
-import { decide, mayBegin, sameHolder } from './authorisation.ts'
+import { Access } from './access.ts'
+import { sameHolder } from './authorisation.ts'
 import { type ChargingProfile, offerAt } from './charging-profiles.ts'
 import type { Commands } from './commands.ts'
 import { Connection } from './connection.ts'
-import type { BootReason, Dialect, EvseStatus, StationIdentity } from './dialect.ts'
+import { CsmsAddress } from './csms-address.ts'
+import type { Dialect, EvseStatus } from './dialect.ts'
 import { dialect2 } from './dialect-2.ts'
 import { dialect16 } from './dialect-16.ts'
-import { DurableState, type QueuedEvent, type StateStorage } from './durable-state.ts'
+import { DurableState, type QueuedEvent } from './durable-state.ts'
 import { makeCommands } from './firmware-commands.ts'
-import type { OpenLink } from './link.ts'
+import type { FirmwareOptions } from './firmware-options.ts'
 import { chargingStateOf, type Pending, type Place, statusOf } from './place.ts'
 import { offerable } from './profile-quirks.ts'
-import type { Quirks } from './quirks.ts'
 import type { Payload } from './rpc.ts'
-import { type OcppVersion, payloadCheck } from './schemas.ts'
+import { payloadCheck } from './schemas.ts'
 import { Settings } from './settings.ts'
 import { StationClock } from './station-clock.ts'
 import { StationSecurity } from './station-security.ts'
 import { type Request, TransactionQueue } from './transaction-queue.ts'
 import { Transactions } from './transactions.ts'
 
-export interface FirmwareOptions {
-  readonly identity: StationIdentity
-  readonly version: OcppVersion
-  readonly url: string
-  readonly password: string | undefined
-  readonly quirks: Quirks
-  readonly preset: Readonly<Record<string, string>>
-  readonly driftSeconds: number
-  readonly zoneMinutes: number
-  readonly timers: Timers
-  readonly wallClockMs: () => number
-  readonly storage: StateStorage
-  readonly openLink: OpenLink
-  readonly random: () => number
-  readonly places: readonly Place[]
-  /** Brings all energy to this moment. */
-  readonly advance: () => void
-  readonly bootReason: BootReason
-  /** Sent once the CSMS has accepted the station. */
-  readonly greetings: readonly Request[]
-  readonly onRestart: (reason: BootReason, greetings: readonly Request[]) => void
-  readonly onEvent: (event: string, details: Payload) => void
-}
-
 const slowestSampleSeconds = 30
 const registersEveryTicks = 5
-const attemptsPerProfile = 3
 
 /** One run of the firmware, from power on to power off. What it knows longer than that lies in the storage. */
 export class Firmware {
@@ -57,6 +32,8 @@ export class Firmware {
   readonly transactions: Transactions
   readonly connection: Connection
   readonly security: StationSecurity
+  readonly access: Access
+  readonly address: CsmsAddress
   readonly #dialect: Dialect
   readonly #queue: TransactionQueue
   #greetings: readonly Request[]
@@ -89,6 +66,18 @@ export class Firmware {
       isOnline,
     })
     this.#dialect = this.#makeDialect(makeCommands(this))
+    this.address = new CsmsAddress({ ...options, state: this.state, settings: this.settings })
+    this.access = new Access({
+      state: this.state,
+      settings: this.settings,
+      clock: this.clock,
+      transactions: this.transactions,
+      places: options.places,
+      isOnline,
+      isStopped: () => this.stopped,
+      ask: (idToken) => this.connection.call(this.#dialect.authorize(idToken)),
+      tokenInfo: (idToken, reply) => this.#dialect.tokenInfo(idToken, reply),
+    })
     this.connection = this.#makeConnection()
     this.#queue = new TransactionQueue({
       state: this.state,
@@ -170,7 +159,7 @@ export class Firmware {
       this.end(place, { stoppedReason: 'Local', triggerReason: 'StopAuthorized', idToken })
       return
     }
-    const decision = await this.authorise(idToken)
+    const decision = await this.access.authorise(idToken)
     if (this.stopped || decision === undefined) return
     const holder = { idToken, ...decision }
     const now = this.transactions.at(place.id)
@@ -178,37 +167,11 @@ export class Firmware {
       if (sameHolder(now, holder)) this.end(place, { stoppedReason: 'Local', triggerReason: 'StopAuthorized', idToken })
       return
     }
-    if (this.isTaken(place, holder)) {
+    if (this.access.isTaken(place, holder)) {
       this.options.onEvent('card.refused', { evse: place.id, why: 'reserved or out of order' })
       return
     }
     this.await(place, { ...holder, remote: false })
-  }
-
-  /** Whether somebody may charge, and with whom together; nothing for a refusal. */
-  async authorise(idToken: string): Promise<{ groupIdToken?: string | undefined } | undefined> {
-    const { settings, state } = this
-    const rules = (online: boolean) => ({
-      online,
-      listEnabled: settings.is('listEnabled'),
-      cacheEnabled: settings.is('cacheEnabled'),
-      localPreAuthorize: settings.is('localPreAuthorize'),
-      localAuthorizeOffline: settings.is('localAuthorizeOffline'),
-      offlineUnknown: settings.is('offlineUnknown'),
-    })
-    const known = () => ({ list: state.now.localList.entries, cache: state.now.cache })
-    let decision = decide(idToken, known(), rules(this.connection.isAccepted), this.clock.nowMs)
-    if (decision.kind === 'ask') {
-      const reply = await this.connection.call(this.#dialect.authorize(idToken))
-      if (this.stopped) return undefined
-      if (reply.kind === 'result') {
-        const info = this.#remember(idToken, reply.payload)
-        return info?.status === 'Accepted' ? { groupIdToken: info.groupIdToken } : undefined
-      }
-      // No answer is what being offline means to the driver.
-      decision = decide(idToken, known(), rules(false), this.clock.nowMs)
-    }
-    return decision.kind === 'accepted' ? { groupIdToken: decision.groupIdToken } : undefined
   }
 
   /** Lets somebody charge here now, or once a vehicle is plugged in. */
@@ -222,9 +185,9 @@ export class Firmware {
   beginPending(place: Place): void {
     const { pending, evse } = place
     if (pending === undefined || evse.vehicle === undefined || this.transactions.at(place.id) !== undefined) return
-    if (evse.fault !== undefined || this.isTaken(place, pending)) return
+    if (evse.fault !== undefined || this.access.isTaken(place, pending)) return
     const { quirks, advance } = this.options
-    const { reservation } = this.#mayBegin(place, pending)
+    const { reservation } = this.access.mayBegin(place, pending)
     advance()
     if (quirks.has('charging-before-start')) this.#tell(place, 'Charging')
     place.pending = undefined
@@ -249,16 +212,6 @@ export class Firmware {
     this.transactions.end(place, { ...how, idToken: how.idToken ?? echoed })
     this.refresh(place)
     void this.#queue.flush()
-  }
-
-  /** Somebody else's, or not to be used. */
-  isTaken(place: Place, holder: { idToken: string; groupIdToken?: string | undefined }): boolean {
-    return !this.isOperative(place) || !this.#mayBegin(place, holder).may
-  }
-
-  isOperative({ id }: Place): boolean {
-    const { inoperative } = this.state.now
-    return !inoperative.includes(0) && !inoperative.includes(id)
   }
 
   offerFor(place: Place, atMs: number) {
@@ -286,7 +239,7 @@ export class Firmware {
   /** Puts a place in order with everything that is decided elsewhere, and tells what is new. */
   refresh(place: Place): void {
     const { evse } = place
-    evse.operative = this.isOperative(place) || this.transactions.at(place.id) !== undefined
+    evse.operative = this.access.isOperative(place) || this.transactions.at(place.id) !== undefined
     evse.offer = offerable(this.offerFor(place, this.clock.nowMs), this.options.quirks)
     if (evse.fault !== undefined && this.transactions.at(place.id) !== undefined) {
       const stoppedReason = evse.fault === 'rcd-tripped' ? 'GroundFault' : 'Other'
@@ -342,9 +295,9 @@ export class Firmware {
   #makeConnection(): Connection {
     const { quirks, timers, openLink, random, bootReason, identity, version, onEvent } = this.options
     return new Connection({
-      url: (attempt) => this.url(attempt),
+      url: (attempt) => this.address.url(attempt),
       stationId: identity.id,
-      password: () => this.#password(),
+      password: () => this.address.password(),
       identity: () => this.security.identity,
       dialect: this.#dialect,
       quirks,
@@ -363,22 +316,6 @@ export class Firmware {
     })
   }
 
-  /** Where to connect: OCPP 2.x has an order of network profiles, of which the next is taken after some failures. */
-  url(attempt: number): string {
-    const { networkProfiles } = this.state.now.security
-    const slots = this.settings.text('networkPriority').split(',')
-    const slot = slots[Math.floor(attempt / attemptsPerProfile) % slots.length] ?? ''
-    return networkProfiles[slot]?.url ?? this.options.url
-  }
-
-  // OCPP-J 1.6 §6.2: the key comes as hex, and the bytes are the password.
-  #password(): string | undefined {
-    const given = this.settings.text('password')
-    if (given === '') return this.options.password
-    const isHex = this.options.version === '1.6' && /^[0-9a-f]{32,40}$/i.test(given) && given.length % 2 === 0
-    return isHex ? Buffer.from(given, 'hex').toString('latin1') : given
-  }
-
   #onAccepted(): void {
     const { quirks, places } = this.options
     if (quirks.has('forgets-settings')) this.settings.forget()
@@ -392,19 +329,11 @@ export class Firmware {
 
   #onAnswered(event: QueuedEvent, reply: Payload): void {
     const open = this.transactions.byId(event.transactionId)
-    const info = event.idToken === undefined ? undefined : this.#remember(event.idToken, reply)
+    const info = event.idToken === undefined ? undefined : this.access.remember(event.idToken, reply)
     if (open === undefined || info === undefined || info.status === 'Accepted') return
     if (this.options.quirks.has('session-after-refusal') || !this.settings.is('stopOnInvalid')) return
     const place = this.options.places.find(({ id }) => id === open.evseId)
     if (place !== undefined) this.end(place, { stoppedReason: 'DeAuthorized', triggerReason: 'Deauthorized' })
-  }
-
-  #remember(idToken: string, reply: Payload) {
-    const info = this.#dialect.tokenInfo(idToken, reply)
-    if (info === undefined) return undefined
-    const others = this.state.now.cache.filter((entry) => entry.idToken !== idToken)
-    this.state.change({ cache: [...others, info] })
-    return info
   }
 
   #followTransaction(place: Place): void {
@@ -447,13 +376,6 @@ export class Firmware {
     this.options.onEvent('status', { evse: place.id, status, pilot: place.evse.pilot })
     if (this.connection.isAccepted) this.send(request)
     else if (request !== undefined && this.options.quirks.has('replays-stale-status')) this.#stale.push(request)
-  }
-
-  #mayBegin(place: Place, holder: { idToken: string; groupIdToken?: string | undefined }) {
-    const isFree = (other: Place) =>
-      this.transactions.at(other.id) === undefined && other.pending === undefined && this.isOperative(other)
-    const freeEvses = this.options.places.filter((other) => other === place || isFree(other)).length
-    return mayBegin(this.state.now.reservations, { id: place.id, freeEvses }, holder)
   }
 
   #expire(): void {

@@ -1,5 +1,6 @@
-import { integerBetween, parsePublicKey } from '@wattline/protocol'
+import { integerBetween } from '@wattline/protocol'
 import * as v from 'valibot'
+import { pathShape as path, spkiShape as spki } from '../config-values.ts'
 
 /** Every default of the part for drivers. */
 export const driversDefaults = {
@@ -12,19 +13,6 @@ export const driversDefaults = {
 /** What may be done while the gateway does not reach its ledger. */
 export const offlineRules = ['list', 'groups', 'nobody', 'anyone'] as const
 export type OfflineRule = (typeof offlineRules)[number]
-
-const path = v.pipe(v.string(), v.nonEmpty('expected a path'))
-const spki = v.pipe(
-  v.string(),
-  v.check((text) => {
-    try {
-      parsePublicKey(text)
-      return true
-    } catch {
-      return false // told as a problem of this path
-    }
-  }, 'expected SPKI hex of an uncompressed secp256k1 key'),
-)
 
 /** `drivers:` of gateway.yaml. */
 export const driversShape = v.pipe(

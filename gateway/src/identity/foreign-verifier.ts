@@ -1,7 +1,10 @@
 import { createPublicKey, verify } from 'node:crypto'
 import type { ForeignVerifier } from '@wattline/protocol'
 
-/** Checks what stations' own meters sign, on every curve that OCMF names: OpenSSL knows them all. */
+/**
+ * Checks what stations' own meters sign, on every curve that OCMF names: OpenSSL knows them all. The ledger client has
+ * the same, as protocol/ knows no OpenSSL, and programs import nothing of each other.
+ */
 export const foreignVerifier: ForeignVerifier = {
   curveOf(publicKey) {
     try {

@@ -1,6 +1,7 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { type ForeignVerdict, type ForeignVerifier, verifyForeignOcmf } from '@wattline/protocol'
 
+// The gateway has the same: protocol/ knows no OpenSSL, and programs import nothing of each other.
 const opensslVerifier: ForeignVerifier = {
   curveOf(publicKey) {
     try {
