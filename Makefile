@@ -44,7 +44,7 @@ schemas: install ## the JSON Schema of each config file, from what the programs 
 vectors: install ## regenerate the golden vectors, fail on difference
 	@npm run --silent vectors
 
-soak: install system ## long runs: 60 kills, four weeks without a broker, 100,000 requests to unruly meters, fuzz
+soak: install system ## long runs: 60 kills, four weeks without a broker, 100,000 requests to unruly meters, fuzz, a million records checked
 	@npm run --silent soak
 
 clean: ## remove what was installed and built
