@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bi
 DURATION ?=
 REPORT ?=
 
-.PHONY: help install system build lint fmt test demo bench schemas vectors soak clean
+.PHONY: help install system chain build lint fmt test demo bench schemas vectors soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,11 @@ node_modules/.installed: package-lock.json .toolchain/ready
 system: ## Debian packages that the tests use as peers and judges
 	@sh hardware/provisioning/install-test-packages.sh
 
+chain: install ledger-client/contracts/node_modules/.installed ## anvil and the Solidity compiler, which only tests use
+
+ledger-client/contracts/node_modules/.installed: ledger-client/contracts/package-lock.json .toolchain/ready
+	@echo "installing a chain for the tests ..." && npm install --prefix ledger-client/contracts --no-save --no-progress --loglevel=error && touch $@
+
 build: install ## bundle each program into one file under dist/
 	@node build.ts
 
@@ -29,7 +34,7 @@ lint: install ## types, dependency rule, style
 fmt: install ## format
 	@biome check --write .
 
-test: install system ## everything: lint, build, unit, end to end
+test: install system chain ## everything: lint, build, unit, end to end
 	@npm run --silent test
 
 demo: install ## the whole line against simulated devices; DURATION=20 REPORT=r.json ends by itself
@@ -44,8 +49,8 @@ schemas: install ## the JSON Schema of each config file, from what the programs 
 vectors: install ## regenerate the golden vectors, fail on difference
 	@npm run --silent vectors
 
-soak: install system ## long runs: 60 kills, four weeks without a broker, 100,000 requests to unruly meters, fuzz, a million records checked
+soak: install system chain ## long runs: kills and cuts, four weeks without a broker, unruly meters, a million records, fuzz
 	@npm run --silent soak
 
 clean: ## remove what was installed and built
-	rm -rf node_modules .toolchain dist */node_modules
+	rm -rf node_modules .toolchain dist */node_modules */*/node_modules

@@ -17,6 +17,8 @@ import { readWitnesses } from './audit/witness.ts'
 import type { LedgerConfig } from './config.ts'
 import { type LedgerEngine, openLedger } from './engine.ts'
 import { headFile } from './head.ts'
+import type { Limit } from './ledger/bounds.ts'
+import { type CorrectionOrder, correct } from './ledger/corrections.ts'
 import { type Terms, termsOf, toPointId } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
@@ -171,4 +173,17 @@ export function revoke(
       .get(id, last.epoch, last.sequence)
     return { point: id, lastEpoch: last.epoch, lastSequence: last.sequence, acceptedAfter: row?.rows ?? 0 }
   })
+}
+
+/** Takes back what an entry booked, by an entry of its own. */
+export function correctEntry(
+  config: LedgerConfig,
+  order: CorrectionOrder,
+): Promise<{ readonly entry: number; readonly corrects: number }> {
+  return change(config, ({ journal }) => ({ ...correct(journal, order), corrects: order.entry }))
+}
+
+/** Sets or lifts the most that an owner may be sent. */
+export function setLimit(config: LedgerConfig, limit: Limit): Promise<{ readonly entry: number }> {
+  return change(config, ({ bounds }) => ({ entry: bounds.set(limit) }))
 }

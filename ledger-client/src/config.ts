@@ -4,6 +4,7 @@ import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
 import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
+import { eeaShares } from './ledger/genesis.ts'
 import { type VerifierName, verifierNames } from './verifiers/pick.ts'
 
 /** Every default there is. */
@@ -13,6 +14,7 @@ export const defaults = {
   verifier: 'auto',
   clientId: 'wattline-ledger',
   logLevel: 'info',
+  wallets: false,
 } as const
 
 /** A broker inside this program. */
@@ -33,6 +35,7 @@ export interface ExternalConfig {
   readonly passwordFile?: string
 }
 
+export const backends = ['sqlite', 'evm'] as const
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 
 /** What the ledger runs with; all paths are absolute. */
@@ -40,13 +43,21 @@ export interface LedgerConfig {
   readonly version: 1
   readonly ledger: {
     readonly dataDir: string
-    readonly backend: 'sqlite'
+    /** Where the last word is: in the journal, or in a contract on a chain (then `evm` says which). */
+    readonly backend: (typeof backends)[number]
     readonly enrolment: 'open' | 'closed'
     readonly verifier: VerifierName
     readonly logLevel: (typeof logLevels)[number]
+    /** Who gets EEA at its genesis: 30, 35, 20, 10 and 5 %. */
+    readonly eea?: { readonly holders: readonly string[] }
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
-  readonly http?: { readonly host: string; readonly port: number }
+  readonly http?: {
+    readonly host: string
+    readonly port: number
+    /** Whether wallets are served: anyone who reaches the port can order, and look up an account. */
+    readonly wallets: boolean
+  }
   readonly evm?: EvmConfig
 }
 
@@ -100,22 +111,36 @@ const mqtt = v.pipe(
   ),
 )
 
+// The shares are fixed (SPEC-92); only who gets them is the operator's to say, once.
+const eeaHolders = v.pipe(
+  v.array(v.pipe(text, v.maxLength(64))),
+  v.length(eeaShares.length, `${eeaShares.length} names expected`),
+  v.check((names) => new Set(names).size === names.length, 'different names expected'),
+)
+
 type MqttShape = v.InferOutput<typeof mqtt>
 
 /** What a config file may hold. */
-export const configShape = v.strictObject({
-  version: v.literal(1),
-  ledger: v.strictObject({
-    dataDir: text,
-    backend: v.optional(v.literal('sqlite'), defaults.backend),
-    enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
-    verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
-    logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+export const configShape = v.pipe(
+  v.strictObject({
+    version: v.literal(1),
+    ledger: v.strictObject({
+      dataDir: text,
+      backend: v.optional(v.picklist(backends), defaults.backend),
+      enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
+      verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
+      logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+      eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
+    }),
+    mqtt,
+    http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
+    evm: v.optional(evmShape),
   }),
-  mqtt,
-  http: v.optional(v.strictObject({ host: text, port })),
-  evm: v.optional(evmShape),
-})
+  v.forward(
+    v.check(({ ledger, evm }) => ledger.backend !== 'evm' || evm !== undefined, 'required where ledger.backend is evm'),
+    ['evm'],
+  ),
+)
 
 /** Reads a config file. Every problem is told at once, with its path. */
 export function loadConfig(path: string): LedgerConfig {

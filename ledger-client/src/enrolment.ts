@@ -5,6 +5,7 @@ import {
   formatPublicKey,
   type PointId,
   type PublicKey,
+  parseAddress,
   parseCertificate,
   parseDocument,
   parsePointId,
@@ -144,6 +145,8 @@ export class Enrolment {
     const user = this.#keyUser.get(spki, id)?.name
     if (user !== undefined) throw new WattError('key/exists', `the key for '${id}' is already the key of '${user}'`)
     this.#checkPlace(id, terms.behind)
+    // A wallet's account has one spelling (SPEC-150); WATT under another would be nobody's.
+    if (/^0x/i.test(terms.owner)) parseAddress(terms.owner)
     const point = this.#registry.get(id)
     if (point === undefined) {
       const entry = this.#noteTerms(id, terms, key)

@@ -132,6 +132,16 @@ test('an operator enrols, looks, traces and revokes, while the ledger runs and a
       ['counted', true],
     ],
   )
+  t.like(records, {
+    0: { entry: null, kind: null, postings: [] },
+    1: {
+      kind: 'claim',
+      postings: [
+        { account: 'owner:alice', amount: 250 },
+        { account: 'minted:gw-1/roof', amount: -250 },
+      ],
+    },
+  })
   const trace = await json('trace', '--record', `gw-1/roof@${roof.epoch}/2`)
   t.like(trace, {
     record: { exportWh: 350 },

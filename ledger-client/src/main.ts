@@ -1,11 +1,27 @@
 import { roles, WattError } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AuditReport } from './audit/report.ts'
-import { type EnrolOptions, enrol, look, readHead, revoke, type VerifyOptions, verifyLedger } from './commands.ts'
+import {
+  correctEntry,
+  type EnrolOptions,
+  enrol,
+  look,
+  readHead,
+  revoke,
+  setLimit,
+  type VerifyOptions,
+  verifyLedger,
+} from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
+import { type EntryFilter, formatEntry, readEntries } from './entries.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { assets } from './ledger/accounts.ts'
+import type { Limit } from './ledger/bounds.ts'
+import type { CorrectionOrder } from './ledger/corrections.ts'
+import { entryKinds } from './ledger/entry-kinds.ts'
+import { bindWallet, takeOrders } from './orders/order-commands.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
-import { type Trace, traceEntry, traceRecord } from './trace.ts'
+import { type Trace, type TracedEntry, traceEntry, traceRecord } from './trace.ts'
 
 const print = (text: string) => process.stdout.write(text)
 
@@ -35,9 +51,22 @@ function buildProgram(): Command {
   addRecords(program)
   addPoints(program)
   addChecks(program)
+  addJournal(program)
   addEnrolment(program)
+  addWallets(program)
   addRelay(program)
   return program
+}
+
+// Deploying takes the compiler's output and an ABI coder: nobody else loads them.
+async function addChainCommands(program: Command): Promise<void> {
+  if (process.argv[2] !== 'chain') program.command('chain').description('deploy the contracts, and govern them')
+  else (await import('./evm/chain-commands.ts')).addChain(program, print)
+}
+
+function overrideExit(command: Command): void {
+  command.exitOverride()
+  for (const sub of command.commands) overrideExit(sub)
 }
 
 async function run({ config: path, checkConfig }: { config?: string; checkConfig?: true }): Promise<void> {
@@ -72,8 +101,8 @@ function addBalances(program: Command): void {
       if (json === true) return void print(`${toJson(balances)}\n`)
       print(
         formatTable(
-          ['owner', 'WATT', 'grid'],
-          balances.owners.map((row) => [row.owner, row.wattWh, row.gridWh]),
+          ['owner', 'WATT', 'reserved', 'grid', 'EEA'],
+          balances.owners.map((row) => [row.owner, row.wattWh, row.reservedWh, row.gridWh, `${row.eea}`]),
         ),
       )
       print('\n')
@@ -200,6 +229,39 @@ function formatAudit({ ok, faults, counts, checks }: AuditReport): string {
       )}`
 }
 
+function addJournal(program: Command): void {
+  lookCommand(program, 'entries', 'print the entries of the journal')
+    .option('--account <name>', 'only those that move one account, such as owner:alice')
+    .addOption(new Option('--kind <kind>', 'only those of one kind, or of orders of that kind').choices(entryKinds))
+    .action(({ config, json, ...filter }: LookOptions & EntryFilter) => {
+      look(loadConfig(config), (db) => db.read(() => printEntries(readEntries(db, filter), json === true)))
+    })
+  command(program, 'correct', 'take back what an entry booked, whole or in part, by an entry that names it')
+    .requiredOption('--entry <number>', 'the entry that is wrong', parseCount)
+    .option('--amount <units>', 'base units (Wh); the whole if left out', parseUnits)
+    .requiredOption('--reason <text>', 'why; it stays in the journal')
+    .action(async ({ config, ...order }: CorrectionOrder & { config: string }) => {
+      print(`${toJson(await correctEntry(loadConfig(config), order))}\n`)
+    })
+  command(program, 'limit', 'set the most that an owner may be sent, or lift it')
+    .requiredOption('--owner <name>', 'whose')
+    .addOption(new Option('--asset <asset>', 'of what').choices(assets).default('WATT'))
+    .option('--most <units>', 'base units (Wh); no limit if left out', parseUnits)
+    .action(async ({ config, ...limit }: Limit & { config: string }) => {
+      print(`${toJson(await setLimit(loadConfig(config), limit))}\n`)
+    })
+}
+
+function printEntries(entries: Iterable<TracedEntry>, json: boolean): void {
+  let separator = '{"entries":['
+  for (const entry of entries) {
+    if (json) print(`${separator}${toJson(entry)}`)
+    else print(`${formatEntry(entry)}\n`)
+    separator = ',\n'
+  }
+  if (json) print(separator === ',\n' ? ']}\n' : '{"entries":[]}\n')
+}
+
 function addEnrolment(program: Command): void {
   const role = new Option('--role <role>', 'what it is for the ledger').choices(roles)
   command(program, 'enrol', 'add or change a metering point')
@@ -222,6 +284,24 @@ function addEnrolment(program: Command): void {
         print(`${toJson(await revoke(loadConfig(config), options))}\n`)
       },
     )
+}
+
+function addWallets(program: Command): void {
+  command(program, 'transfer', "carry out wallets' signed orders, and print the answers")
+    .requiredOption('--file <file>', 'orders, one a line, as wattline-wallet makes them')
+    .action(async ({ config, file }: { config: string; file: string }) => {
+      for (const taken of await takeOrders(loadConfig(config), file)) {
+        if ('answer' in taken) print(`${taken.answer.text}\n`)
+        else process.stderr.write(`wattline-ledger: ${taken.error.code}: ${taken.error.message}\n`)
+        if (!('answer' in taken && 'entry' in taken.answer)) process.exitCode = exitCodes.data
+      }
+    })
+  command(program, 'bind-wallet', 'let a wallet speak for an owner who has a name')
+    .requiredOption('--owner <name>', 'the owner, as enrolled')
+    .requiredOption('--address <address>', "the wallet's")
+    .action(async ({ config, ...binding }: { config: string; owner: string; address: string }) => {
+      print(`${toJson(await bindWallet(loadConfig(config), binding))}\n`)
+    })
 }
 
 function addRelay(program: Command): void {
@@ -250,10 +330,17 @@ function parseCount(text: string): number {
   return Number(text)
 }
 
+// Whole base units, never a decimal fraction: what was meant would be a guess.
+function parseUnits(text: string): bigint {
+  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('a whole number of base units expected')
+  return BigInt(text)
+}
+
 async function main(): Promise<void> {
-  const program = buildProgram().exitOverride()
-  for (const sub of program.commands) sub.exitOverride()
+  const program = buildProgram()
   try {
+    await addChainCommands(program)
+    overrideExit(program)
     await program.parseAsync()
   } catch (error) {
     process.exitCode = fail(error)

@@ -3,16 +3,20 @@ import { formatPublicKey, type SignatureVerifier, WattError } from '@wattline/pr
 import { type Broker, ledgerClientId, startBroker } from './broker.ts'
 import type { ExternalConfig, LedgerConfig } from './config.ts'
 import { openLedger } from './engine.ts'
+import type { ChainBackend, ChainBackendOptions } from './evm/chain-backend.ts'
 import { HeadFile } from './head.ts'
 import { Health } from './health.ts'
 import { startStatusServer } from './http.ts'
-import { loadLedgerKey } from './ledger-key.ts'
+import { loadLedgerKey, readKeyFile } from './ledger-key.ts'
 import type { Logger } from './log.ts'
 import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
+import { openOrderDesk } from './orders/desk.ts'
+import { OrderPages } from './orders/order-pages.ts'
 import { Receipts } from './receipts.ts'
 import { lockDataDir } from './store/database.ts'
+import { forgetFinalPlaces } from './store/final-places.ts'
 import { systemClock } from './system-clock.ts'
 
 /** A running ledger. */
@@ -30,7 +34,7 @@ export async function startLedger(
   verifier: SignatureVerifier,
   log: Logger,
 ): Promise<RunningLedger> {
-  const { dataDir, enrolment } = config.ledger
+  const { dataDir, enrolment, eea } = config.ledger
   // What was started is stopped in the opposite order, also when a later step fails.
   const started: (() => void | Promise<void>)[] = []
   const stop = async () => {
@@ -39,7 +43,8 @@ export async function startLedger(
   try {
     const lock = lockDataDir(dataDir)
     started.push(() => lock.release())
-    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true })
+    const issued = eea === undefined ? {} : { eeaHolders: eea.holders }
+    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true, ...issued })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
     started.push(keepHead(new HeadFile(engine.db, { signer, clock: systemClock }), log))
@@ -48,15 +53,21 @@ export async function startLedger(
       waiting: () => engine.intake.waiting(),
       points: () => engine.registry.all().length,
     })
-    const http = config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics })
+    const desk = openOrderDesk(engine, { clock: systemClock, verifier, signer })
+    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, toFailureLog(log)) } : {}
+    const http =
+      config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics, ...wallets })
     if (http !== undefined) started.push(() => http.close())
     const broker = 'embedded' in config.mqtt ? await startEmbedded(config.mqtt.embedded, log) : undefined
     if (broker !== undefined) started.push(() => broker.close())
     const connection = broker === undefined ? toConnection(config.mqtt) : embeddedConnection(broker)
     const failed = Promise.withResolvers<unknown>()
-    const receipts = new Receipts(engine.registry, signer, systemClock)
+    const chain = await openBackend(config, { dataDir, db: engine.db, registry: engine.registry, health, log })
+    if (chain !== undefined) started.push(() => chain.stop())
+    const receipts = new Receipts(engine.registry, signer, systemClock, chain?.placeOf)
     const intake = new MqttIntake(connection, { engine, receipts, health, metrics, log, fatal: failed.resolve })
     started.push(() => intake.stop())
+    chain?.run((points) => intake.announce(points)).catch(failed.resolve)
     log.info({
       event: 'ledger.started',
       mqtt: connection.url,
@@ -66,6 +77,7 @@ export async function startLedger(
       points: engine.registry.all().length,
       waiting: engine.intake.waiting(),
       publicKey: formatPublicKey(signer.publicKey),
+      ledger: desk.orders.address,
     })
     const ports = http === undefined ? {} : { httpPort: http.port }
     return { mqttUrl: connection.url, ...ports, failed: failed.promise, stop }
@@ -73,6 +85,22 @@ export async function startLedger(
     await stop()
     throw error
   }
+}
+
+async function openBackend(
+  { ledger, evm }: LedgerConfig,
+  parts: Omit<ChainBackendOptions, 'config' | 'secretKey'>,
+): Promise<ChainBackend | undefined> {
+  if (ledger.backend === 'evm' && evm !== undefined) {
+    const { openChainBackend } = await import('./evm/chain-backend.ts')
+    return openChainBackend({ ...parts, config: evm, secretKey: readKeyFile(evm.keyFile) })
+  }
+  forgetFinalPlaces(parts.db)
+  return undefined
+}
+
+function toFailureLog(log: Logger): (error: unknown) => void {
+  return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
 }
 
 /** How often the signed head follows the ledger. */

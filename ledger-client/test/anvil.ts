@@ -24,7 +24,8 @@ export interface Call {
   readonly gas?: bigint
 }
 
-const require = createRequire(import.meta.url)
+// Where `make chain` puts it.
+const require = createRequire(new URL('../contracts/package.json', import.meta.url))
 const architecture = process.arch === 'x64' ? 'amd64' : process.arch
 
 /** When the chain begins: fixed, so that records and gas are the same in every run. */

@@ -3,6 +3,8 @@
  * receipts and exit messages, and never change their meaning.
  */
 export const errorCodes = [
+  'account/invalid',
+  'asset/issued',
   'broker/unreachable',
   'bus/closed',
   'bus/exception',
@@ -22,6 +24,9 @@ export const errorCodes = [
   'control/unreachable',
   'driver/refused',
   'drivers/invalid',
+  'entry/final',
+  'entry/unknown',
+  'evm/point-held',
   'evm/refused',
   'evm/unreachable',
   'frame/unknown-template',
@@ -31,6 +36,8 @@ export const errorCodes = [
   'key/exists',
   'key/mismatch',
   'key/unreadable',
+  'ledger/busy',
+  'ledger/unreachable',
   'message/invalid',
   'message/oversized',
   'message/unreadable',
@@ -65,8 +72,24 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'transfer/bad-signature',
+  'transfer/conflict',
+  'transfer/expired',
+  'transfer/forbidden',
+  'transfer/foreign',
+  'transfer/insufficient',
+  'transfer/invalid',
+  'transfer/nonce',
+  'transfer/over-limit',
+  'transfer/pending',
+  'transfer/settled',
+  'transfer/unknown',
   'upstream/silent',
   'upstream/unreachable',
+  'wallet/exists',
+  'wallet/invalid',
+  'wallet/mnemonic',
+  'wallet/password',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

@@ -7,11 +7,13 @@ import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import { type SessionView, viewSessions } from '../sessions/session-view.ts'
 import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
 import type { SiteView } from '../smart-charging/controller.ts'
 import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
+import { SessionStore } from '../store/sessions.ts'
 import { Commissioner } from './adopt/commissioner.ts'
 import { openAuthority } from './authority/open-authority.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -25,6 +27,8 @@ import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** The latest sessions. */
+  sessions(): readonly SessionView[]
   /** How the house's current is shared; undefined where it is not. */
   site(): SiteView | undefined
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
@@ -68,7 +72,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
   const taking = takingSignedValues(sink, values)
   const site = openSite?.((...request) => csms.call(...request))
-  const upstream = openUpstream(parts, { drivers, site, callStation: link.call })
+  const upstream = openUpstream(parts, { drivers, site })
   const authority = config.authority && (await openAuthority(config.authority, parts))
   const csms: Csms = new Csms({
     config,
@@ -105,6 +109,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   upstream?.start()
   site?.start()
   const journal = new OcppJournal(store)
+  const sessions = new SessionStore(store)
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
@@ -112,6 +117,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       drivers.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
+        values.tidy({ beforeMs })
       } catch (error) {
         // Comes again in a minute. The tidying of everything else must not wait for it.
         log.warn('ocpp.sessions.tidy.failed', errorFields(error))
@@ -119,6 +125,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     },
     upstream: () => upstream?.views() ?? new Map(),
     site: () => site?.view(),
+    sessions: () => viewSessions(sessions),
     stop: async () => {
       drivers.stop()
       site?.stop()
@@ -134,12 +141,11 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
 interface UpstreamNeighbours {
   readonly drivers: { readonly authorizer: Authorizer; readonly reserving: Reserving }
   readonly site: SmartCharging | undefined
-  readonly callStation: Csms['call']
 }
 
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  { drivers, site, callStation }: UpstreamNeighbours,
+  { drivers, site }: UpstreamNeighbours,
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
   const { authorizer, reserving } = drivers
@@ -162,6 +168,6 @@ function openUpstream(
     authorizer,
     rules,
     random: Math.random,
-    callStation,
+    callStation: (stationId, action, payload) => reserving.passOn(stationId, action, payload),
   })
 }

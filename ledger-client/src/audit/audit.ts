@@ -2,6 +2,7 @@ import { type SignatureVerifier, WattError } from '@wattline/protocol'
 import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms } from './journal-audit.ts'
+import { OrderAudit } from './order-audit.ts'
 import { RecordAudit } from './record-audit.ts'
 import { type AuditReport, Faults } from './report.ts'
 import { SealAudit } from './seal-audit.ts'
@@ -39,6 +40,7 @@ export function auditLedger(db: Database, verifier: SignatureVerifier, options: 
     checkStrays(db, chain)
     new StandingAudit({ db, verifier }, stated, journal).check(points)
     const { entries, accounts } = new JournalAudit(db, journal).check()
+    new OrderAudit(db, verifier, booking).check()
     checkWitnesses(db, witnesses, late)
     for (const { first, last } of seals.broken) {
       late.add('records', 'storage/corrupt', `rows ${first} to ${last}: not the texts that were sealed`)

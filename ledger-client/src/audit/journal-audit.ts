@@ -1,9 +1,11 @@
 import { driverOf, type PointId, parseOcmfText, type Role, roles, WattError, type Wh } from '@wattline/protocol'
-import { type Entry, genesisHash, hashEntry, type Posting, sumOf, toPostings } from '../ledger/journal.ts'
-import { accountOf } from '../ledger/ledger.ts'
+import { accountOf, assetOf, assets, classOf, isWithinBounds } from '../ledger/accounts.ts'
+import { findBreach, findImbalance, meterKinds } from '../ledger/entry-kinds.ts'
+import { type Entry, genesisHash, hashEntry, type Posting, toPostings } from '../ledger/journal.ts'
 import { type Terms, toPointId } from '../registry.ts'
 import type { Database, Statement } from '../store/database.ts'
 import type { Faults } from './report.ts'
+import { TransferAudit } from './transfer-audit.ts'
 
 /** Terms and key as one enrolment entry states them. */
 export interface StatedTerms {
@@ -18,7 +20,10 @@ interface EntryRow extends Omit<Entry, 'postings'> {
   readonly hash: string
 }
 
-/** Checks the journal by itself: its chain, its sums, its balances, and that each booking has a record behind it. */
+/**
+ * Checks the journal by itself: its chain, its sums, its balances and their bounds, and that each entry moves what its
+ * kind's rule says, each booking with a record behind it.
+ */
 export class JournalAudit {
   readonly #db: Database
   readonly #faults: Faults
@@ -26,6 +31,7 @@ export class JournalAudit {
   readonly #record: Statement<[string, number, number], { text: string }>
   readonly #balances = new Map<string, Wh>()
   readonly #owners = new Map<string, string>()
+  readonly #transfers: TransferAudit
 
   constructor(db: Database, faults: Faults) {
     this.#db = db
@@ -35,6 +41,7 @@ export class JournalAudit {
       `SELECT text FROM record JOIN point ON point.id = record.point
        WHERE point.name = ? AND record.epoch = ? AND record.sequence = ?`,
     )
+    this.#transfers = new TransferAudit(db, (account) => this.#balances.get(account) ?? 0n)
   }
 
   /** Gives the number of entries and accounts. */
@@ -81,13 +88,30 @@ export class JournalAudit {
 
   #checkPostings(entry: Entry): void {
     const place = `entry ${entry.id}`
-    const sum = sumOf(entry.postings)
-    if (sum !== 0n) this.#faults.add(place, 'journal/unbalanced', `its postings sum to ${sum}`)
+    const breach = findBreach(entry.kind, entry.postings)
+    const imbalance = breach === undefined ? findImbalance(entry.postings) : undefined
+    if (breach !== undefined) this.#faults.add(place, 'journal/broken', breach)
+    else if (imbalance !== undefined) {
+      this.#faults.add(place, 'journal/unbalanced', `its ${imbalance.asset} postings sum to ${imbalance.sum}`)
+    }
     if (entry.kind === 'enrolment') this.#owners.set(entry.point ?? '', ownerIn(entry.note))
-    if (['claim', 'remainder', 'session'].includes(entry.kind)) this.#checkBooking(entry, place)
-    else if (entry.postings.length > 0) this.#faults.add(place, 'journal/broken', `'${entry.kind}' moves WATT`)
+    if (meterKinds.some((kind) => kind === entry.kind)) this.#checkBooking(entry, place)
+    else this.#checkTransfer(entry, place)
     for (const { account, amount } of entry.postings) {
-      this.#balances.set(account, (this.#balances.get(account) ?? 0n) + amount)
+      const after = (this.#balances.get(account) ?? 0n) + amount
+      this.#balances.set(account, after)
+      if (!isWithinBounds(account, after)) {
+        this.#faults.add(place, 'journal/broken', `'${account}' holds ${after} after it`)
+      }
+    }
+  }
+
+  #checkTransfer(entry: Entry, place: string): void {
+    try {
+      this.#compare(place, this.#transfers.expect(entry), entry.postings)
+    } catch (error) {
+      if (!(error instanceof WattError || error instanceof SyntaxError)) throw error
+      this.#faults.add(place, 'journal/broken', error.message)
     }
   }
 
@@ -111,10 +135,12 @@ export class JournalAudit {
     const burnWh = amountOf(accountOf.burned(point))
     const balance = this.#balances.get(accountOf.owner(owner)) ?? 0n
     const expected = toPostings({ point: toPointId(point), owner, mintWh, burnWh }, balance)
-    if (formatPostings(expected) !== formatPostings(entry.postings)) {
-      const got = formatPostings(entry.postings)
-      this.#faults.add(place, 'journal/broken', `postings ${formatPostings(expected)} expected, got ${got}`)
-    }
+    this.#compare(place, expected, entry.postings)
+  }
+
+  #compare(place: string, expected: readonly Posting[], got: readonly Posting[]): void {
+    const [wanted, found] = [expected, got].map(formatPostings)
+    if (wanted !== found) this.#faults.add(place, 'journal/broken', `postings ${wanted} expected, got ${found}`)
   }
 
   #checkBalances(): number {
@@ -126,9 +152,13 @@ export class JournalAudit {
       if (expected === got) continue
       this.#faults.add(`account ${account}`, 'journal/unbalanced', `${expected} expected by the journal, got ${got}`)
     }
-    const sum = rows.reduce((total, { amount }) => total + amount, 0n)
-    if (sum !== 0n)
-      this.#faults.add('journal', 'journal/unbalanced', `minted - burned differs from the supply by ${sum}`)
+    for (const asset of assets) {
+      const ours = rows.filter(({ account }) => classOf(account) !== undefined && assetOf(account) === asset)
+      const sum = ours.reduce((total, { amount }) => total + amount, 0n)
+      if (sum === 0n) continue
+      this.#faults.add('journal', 'journal/unbalanced', `${asset}: what was made less what is gone differs by ${sum}`)
+    }
+    this.#transfers.finish(this.#faults)
     return stored.size
   }
 }

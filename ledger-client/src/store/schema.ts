@@ -175,6 +175,48 @@ export const migrations: readonly string[] = [
   ALTER TABLE point ADD COLUMN session_sound INTEGER;
   `,
   `
+  -- SPEC-89: reservations, as the journal's entries state them; an index over entries, which the audit works out again.
+  CREATE TABLE reservation (
+    id TEXT PRIMARY KEY,        -- the client's
+    entry INTEGER NOT NULL,
+    asset TEXT NOT NULL,
+    recipient TEXT NOT NULL,    -- empty for what is to be burned
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    expires_at INTEGER NOT NULL,
+    closed INTEGER              -- the entry that posted it, gave it back, or told its expiry
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX reservation_due ON reservation (expires_at, entry) WHERE closed IS NULL;
+  CREATE INDEX reservation_recipient ON reservation (recipient, asset) WHERE closed IS NULL;
+  -- SPEC-90: the most that an owner may hold, as the last entry of kind 'limit' states it.
+  CREATE TABLE account_limit (
+    owner TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    most INTEGER NOT NULL CHECK (most >= 0),
+    entry INTEGER NOT NULL,
+    PRIMARY KEY (owner, asset)
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  -- SPEC-153: orders of wallets and the one answer that each got, in the transaction that carried it out.
+  CREATE TABLE signed_order (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,    -- the hash of the signed body
+    account TEXT NOT NULL,      -- whose order it is
+    nonce INTEGER NOT NULL,
+    other TEXT NOT NULL,        -- who gets; of a post or void, who had reserved
+    text TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    UNIQUE (account, nonce)
+  ) STRICT;
+  CREATE INDEX signed_order_other ON signed_order (other);
+  -- SPEC-154: which wallet speaks for a named owner, as the last entry of kind 'wallet' states it.
+  CREATE TABLE wallet_binding (
+    owner TEXT PRIMARY KEY,
+    address TEXT NOT NULL,
+    entry INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
   -- SPEC-53: running digests over the texts of records in the order of acceptance. Records from before have none.
   CREATE TABLE seal (
     block INTEGER PRIMARY KEY,
@@ -182,6 +224,15 @@ export const migrations: readonly string[] = [
     last INTEGER NOT NULL,
     records INTEGER NOT NULL,   -- sealed up to the last one
     digest TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
+  -- SPEC-170: up to where receipts went, where a chain counts. Point 0 says that one does.
+  CREATE TABLE final_place (
+    point INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL
   ) STRICT;
   `,
 ]
