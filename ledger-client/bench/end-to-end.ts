@@ -29,8 +29,15 @@ const messages: readonly Message[] = Array.from({ length: readings / pointCount 
   }),
 ).flat()
 
-/** Sends everything, no more under way than the window, and gives the readings per second until the last receipt. */
-async function sendAll(url: string): Promise<number> {
+interface Measured {
+  /** Readings per second until the last receipt. */
+  readonly rate: number
+  /** Of each reading, from its sending to the receipt that covers it. */
+  readonly latenciesMs: readonly number[]
+}
+
+/** Sends everything, no more under way than the window. */
+async function sendAll(url: string): Promise<Measured> {
   const client = await connectAsync(url, { clientId: 'bench' })
   if ('setNoDelay' in client.stream && typeof client.stream.setNoDelay === 'function') client.stream.setNoDelay(true)
   await client.subscribeAsync('wattline/v1/gw-1/+/receipt', { qos: 1 })
@@ -38,15 +45,23 @@ async function sendAll(url: string): Promise<number> {
   const enrolled = Promise.withResolvers<void>()
   const done = Promise.withResolvers<void>()
   let [sent, received] = [0, 0]
+  const sentAtMs = new Map<string, number[]>()
+  const latenciesMs: number[] = []
   const send = () => {
     for (; sent < messages.length && sent - received < window; sent++) {
       const { topic, payload } = messages[sent] as Message
       client.publish(topic, Buffer.from(payload), { qos: 1 })
+      const times = sentAtMs.get(topic) ?? []
+      times.push(performance.now())
+      sentAtMs.set(topic, times)
     }
   }
   client.on('message', (topic, payload) => {
     const sequence = Number(/"sequence":(\d+)/.exec(payload.toString('latin1'))?.[1] ?? 0)
-    received += Math.max(0, sequence - (confirmed.get(topic) ?? 0))
+    const before = confirmed.get(topic) ?? 0
+    received += Math.max(0, sequence - before)
+    const times = sentAtMs.get(topic.replace(/receipt$/, 'record')) ?? []
+    for (const atMs of times.slice(before, Math.max(before, sequence))) latenciesMs.push(performance.now() - atMs)
     confirmed.set(topic, Math.max(sequence, confirmed.get(topic) ?? 0))
     if (confirmed.size === devices.length) enrolled.resolve()
     if (received >= messages.length) done.resolve()
@@ -60,10 +75,10 @@ async function sendAll(url: string): Promise<number> {
   await done.promise
   const seconds = (performance.now() - startMs) / 1000
   await client.endAsync()
-  return messages.length / seconds
+  return { rate: messages.length / seconds, latenciesMs }
 }
 
-async function measure(verifierName: string): Promise<number> {
+async function measure(verifierName: string): Promise<Measured> {
   const folder = mkdtempSync(join(tmpdir(), 'wattline-bench-'))
   const config = join(folder, 'ledger.yaml')
   const ledger = { dataDir: './ledger', enrolment: 'open' }
@@ -80,21 +95,36 @@ async function measure(verifierName: string): Promise<number> {
   }
 }
 
-const rates: { readonly checked: number; readonly unchecked: number }[] = []
+const rates: { readonly checked: Measured; readonly unchecked: Measured }[] = []
 for (let round = 0; round < rounds; round++) {
   rates.push({ checked: await measure(fastVerifier.name), unchecked: await measure(trustingVerifier.name) })
 }
 printFigure({
   name: `end-to-end-${fastVerifier.name}`,
   value: percentile(
-    rates.map(({ checked }) => checked),
+    rates.map(({ checked }) => checked.rate),
     0.5,
   ),
   unit: 'readings/s',
   comparedWith: 'the same line without verification',
   reference: percentile(
-    rates.map(({ unchecked }) => unchecked),
+    rates.map(({ unchecked }) => unchecked.rate),
     0.5,
   ),
   promise: 'ratio at least 0.6',
 })
+for (const share of [50, 99]) {
+  const latency = (which: 'checked' | 'unchecked') => {
+    return percentile(
+      rates.flatMap((each) => each[which].latenciesMs),
+      share / 100,
+    )
+  }
+  printFigure({
+    name: `end-to-end-receipt-p${share}-window-${window}`,
+    value: latency('checked'),
+    unit: 'ms',
+    comparedWith: 'the same line without verification',
+    reference: latency('unchecked'),
+  })
+}

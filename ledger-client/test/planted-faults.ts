@@ -234,7 +234,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: 'an unbalanced posting, hashed anew',
-    code: 'journal/unbalanced',
+    code: 'journal/broken', // its kind says which postings it may have
     place: entry,
     plant: (db) => appendEntry(db, { kind: 'gap', point: victim, note: '{}' }, [['owner:alice', 5]]),
   },

@@ -11,6 +11,7 @@ const benches = [
   'ledger-client/bench/verify-pipeline.ts',
   'ledger-client/bench/journal-entries.ts',
   'ledger-client/bench/possession.ts',
+  'ledger-client/bench/verify-signatures.ts',
   'device-sim/bench/receipt-latency.ts',
   'device-sim/bench/gateway-rss.ts',
   'device-sim/bench/start-to-first-record.ts',
