@@ -9,7 +9,7 @@ import {
   WattError,
 } from '@wattline/protocol'
 import type { GatewayConfig } from './config.ts'
-import { loadCertificate } from './identity/certificate-file.ts'
+import { loadCertificate, loadRotations } from './identity/certificate-file.ts'
 import { loadDeviceKey } from './identity/device-key.ts'
 import { listChargingPoints } from './sessions/charging-points.ts'
 import { openExistingStore, type Store } from './store/database.ts'
@@ -94,7 +94,7 @@ export function printKeys(config: GatewayConfig, output: Output): void {
   }
 }
 
-/** Prints each metering point's certificate, a line each: what a ledger's operator enrols. */
+/** Prints each metering point's certificate, with those of its earlier keys and their words on the next: what is enrolled. */
 export function printCertificates(config: GatewayConfig, output: Output): void {
   for (const { meterId } of listPoints(config)) {
     const certificate = loadCertificate(config.gateway.dataDir, meterId)
@@ -105,7 +105,8 @@ export function printCertificates(config: GatewayConfig, output: Output): void {
         `${meterId} has no certificate yet in ${where}: it is made at the first poll`,
       )
     }
-    output.write(`${certificate.text}\n`)
+    const rotations = loadRotations(config.gateway.dataDir, meterId)
+    output.write(`${rotations === '' ? certificate.text : rotations}\n`)
   }
 }
 

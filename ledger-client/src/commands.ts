@@ -93,7 +93,7 @@ export function enrol(
   options: EnrolOptions,
 ): Promise<{ readonly point: string; readonly entry: number }> {
   const id = toPointId(options.point)
-  const certificate = options.certificate === undefined ? undefined : readCertificate(options.certificate)
+  const certificate = options.certificate === undefined ? undefined : readCertificate(options.certificate, id)
   if (certificate !== undefined && certificate.point !== id) {
     throw new WattError('certificate/invalid', `--certificate is of '${certificate.point}', not of '${id}'`)
   }
@@ -138,14 +138,16 @@ function mergeTerms(id: string, stated: Terms | undefined, options: EnrolOptions
   }
 }
 
-function readCertificate(path: string): Certificate {
+/** Reads a point's certificate from a file: the last one there, as gateways print those of earlier keys before it. */
+export function readCertificate(path: string, point = ''): Certificate {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
     throw new WattError('certificate/invalid', `${path}: cannot be read`, { cause })
   }
-  const line = text.split('\n').find((each) => each.startsWith('WATT-CERT|'))
+  const lines = text.split('\n').filter((each) => each.startsWith('WATT-CERT|'))
+  const line = lines.findLast((each) => each.includes(`"point":"${point}`)) ?? lines.at(-1)
   return parseCertificate(line?.trim() ?? text.trim())
 }
 

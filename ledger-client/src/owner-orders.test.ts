@@ -219,7 +219,7 @@ test('SPEC-95: a key names its successor; the new epoch goes on from its last pl
   const last = roof.read({ export: 10n })
   const [rotation, certificate] = roof.rotate(8100)
   const topic = roof.topic('certificate')
-  const message = { topic, payload: Buffer.from(`${rotation}\n${certificate}`) }
+  const message = { topic, payload: Buffer.from([roof.certificate.text, rotation, certificate].join('\n')) }
   const next = roof.read({ export: 30n })
   // The new epoch overtakes the old key's last record, and the rotation comes again with each connect.
   engine.ingest([message, next, last, message])

@@ -134,12 +134,13 @@ export class OwnerOrders {
     try {
       const { rotations, certificates } = parseDocuments([text])
       let taken: CertificateVerdict | undefined
-      for (const rotation of rotations) {
+      const successorOf = ({ certificate }: KeyRotation) => certificates.find(({ hash }) => hash === certificate)
+      // What led to a key that is enrolled is of no interest any more.
+      const done = rotations.findLastIndex((rotation) => this.#isDone(successorOf(rotation)))
+      for (const rotation of rotations.slice(done + 1)) {
         if (rotation.point !== id)
           throw new WattError('order/invalid', `rotation of '${rotation.point}', not of '${id}'`)
-        const certificate = certificates.find(({ hash }) => hash === rotation.certificate)
-        if (certificate !== undefined && this.#isDone(certificate)) continue
-        this.#rotate(rotation, certificate)
+        this.#rotate(rotation, successorOf(rotation))
         taken = { kind: 'taken', hash: rotation.certificate }
       }
       return taken ?? { kind: 'known', hash: certificates.at(-1)?.hash ?? '' }
@@ -149,9 +150,9 @@ export class OwnerOrders {
     }
   }
 
-  #isDone({ point, hash, key }: Certificate): boolean {
-    const keys = this.#registry.get(point)?.keys ?? []
-    return this.#enrolment.isAnchor(point, hash) && keys.some((known) => samePublicKey(known.key, key))
+  #isDone(certificate: Certificate | undefined): boolean {
+    const keys = certificate === undefined ? [] : (this.#registry.get(certificate.point)?.keys ?? [])
+    return keys.some((known) => samePublicKey(known.key, certificate?.key ?? new Uint8Array()))
   }
 
   // SPEC-95: the key that may speak may name its successor; nobody else is asked.

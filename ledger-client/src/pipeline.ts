@@ -159,7 +159,7 @@ export class Pipeline {
   #takeCertificate(id: PointId, message: Message, out: Outcome): void {
     const { registry, enrolment, orders, quarantine, records } = this.#parts
     const text = bytesToAscii(message.payload) ?? ''
-    const verdict = text.startsWith('WATT-ROTATION|')
+    const verdict = text.includes('WATT-ROTATION|')
       ? orders.takeRotations(id, text)
       : enrolment.takeCertificate(id, text)
     if (verdict.kind === 'refused') {
@@ -269,7 +269,6 @@ export class Pipeline {
     point.records++
     registry.touch(point)
     remainders.advance(point, previousAt)
-    if (changed) remainders.settleAll()
     out.accepted++
     if (count.message !== undefined) {
       out.incidents.push({ event: 'claim.refused', point: point.id, message: count.message })

@@ -5,7 +5,6 @@ import {
   formatTopic,
   makeSigner,
   type OrderAction,
-  parseCertificate,
   parseOrder,
   parsePointId,
   type Signer,
@@ -14,7 +13,7 @@ import {
   WattError,
 } from '@wattline/protocol'
 import { type Command, InvalidArgumentError } from 'commander'
-import { change, look } from './commands.ts'
+import { change, look, readCertificate } from './commands.ts'
 import { type LedgerConfig, loadConfig } from './config.ts'
 import { readKeyFile } from './ledger-key.ts'
 import type { Obeyed } from './owner-orders.ts'
@@ -52,7 +51,7 @@ export function addPointCommands(program: Command, print: Print): void {
     .requiredOption('--certificate <file>', 'what the gateway prints with `certificates`')
     .requiredOption('--owner <account>', 'whose WATT it mints and burns')
     .action(({ keyFile, certificate: file, owner }: SignOptions & { certificate: string; owner: string }) => {
-      const { point: id, hash } = parseCertificate(findLine(file, 'WATT-CERT'))
+      const { point: id, hash } = readCertificate(file)
       print(`${order(keyFile, id, { do: 'accept', certificate: hash, owner })}\n`)
     })
   signing('transfer', 'offer it to another owner; the offer counts with their consent')
@@ -141,14 +140,11 @@ export function acceptPoint(
   }: { readonly point: string; readonly certificate?: string; readonly acceptance: string[] },
 ): Promise<Obeyed> {
   if (certificate === undefined) throw new WattError('order/invalid', '--acceptance goes with --certificate')
-  const line = findLine(certificate, 'WATT-CERT')
-  if (parseCertificate(line).point !== point) {
-    throw new WattError(
-      'certificate/invalid',
-      `--certificate is of '${parseCertificate(line).point}', not of '${point}'`,
-    )
+  const own = readCertificate(certificate, point)
+  if (own.point !== point) {
+    throw new WattError('certificate/invalid', `--certificate is of '${own.point}', not of '${point}'`)
   }
-  return applyDocuments(config, [line, ...acceptance.map(readText)])
+  return applyDocuments(config, [own.text, ...acceptance.map(readText)])
 }
 
 /** One entry about a metering point that moves no energy. */

@@ -8,6 +8,7 @@ import {
   parseCertificate,
   parseOcmfText,
   parsePublicKey,
+  parseRotation,
   readingStates,
   type SignatureVerifier,
   verifyParsed,
@@ -51,7 +52,8 @@ export function verifyFile(content: string, keys: KnownKeys, verifier: Signature
   for (const { number, text } of lines) {
     if (text === '' || text.startsWith('#') || text.startsWith('OCMF|') || isOrderLine(text)) continue
     try {
-      certificates.push(parseCertificate(text))
+      if (text.startsWith('WATT-ROTATION|')) parseRotation(text)
+      else certificates.push(parseCertificate(text))
     } catch (error) {
       if (!(error instanceof WattError)) throw error
       findings.push({

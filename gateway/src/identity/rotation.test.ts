@@ -67,7 +67,8 @@ test('SPEC-95: another key goes on in a new epoch right after the last record of
   t.true(after.epoch > before.epoch)
   t.true(verifyParsed(first, next.key, nobleVerifier).ok)
   t.true(verifyParsed(head, old, nobleVerifier).ok)
-  const [word, certificate] = words(dataDir)
+  const [first0, word, certificate] = words(dataDir)
+  t.true(first0 !== undefined && 'role' in first0 && formatPublicKey(first0.key) === formatPublicKey(old))
   t.true(word !== undefined && 'last' in word && certificate !== undefined && 'role' in certificate)
   if (word === undefined || !('last' in word) || certificate === undefined || !('role' in certificate)) return
   t.true(isSuccessor(word, certificate))

@@ -55,12 +55,14 @@ export function exchangeKey(
   const { key: _key, hash: _hash, text: _text, ...facts } = certificate
   const next = makeCertificate({ ...facts, issuedAt }, ensureDeviceKey(dataDir, meterId, 'next'))
   const word = signRotation({ point, certificate: next.hash, last: lastPlace(store, row), issuedAt }, signer)
-  const lines = [...row.rotations.split('\n').filter((line) => line !== ''), word.text, next.text]
+  // The first certificate stays among them: without it nobody could check what the first key signed.
+  const before = row.rotations === '' ? [certificate.text] : row.rotations.split('\n')
+  const lines = [...before, word.text, next.text]
   store.write(() => {
     changeKey(store, row.number, {
       publicKey: formatPublicKey(next.key),
       certificate: next.text,
-      rotations: lines.slice(-2 * kept).join('\n'),
+      rotations: lines.slice(-2 * kept - 1).join('\n'),
     })
     openEpochAtHead(store, row, nextEpoch(row.epoch))
   })

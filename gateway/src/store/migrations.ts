@@ -326,7 +326,7 @@ export const migrations: readonly string[] = [
   CREATE INDEX permits_passed_on ON permits (station, station_number) WHERE station_number IS NOT NULL;
   `,
   `
-  -- SPEC-95: each key's word on its successor, with the successor's certificate, a line each, the oldest first.
+  -- SPEC-95: the first certificate, then each key's word on its successor and the successor's certificate, a line each.
   ALTER TABLE points ADD COLUMN rotations TEXT NOT NULL DEFAULT '';
   `,
 ]
