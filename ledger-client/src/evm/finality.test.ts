@@ -164,7 +164,8 @@ test.serial(
 
 test.serial('the check bites: receipts before finality lose energy', async (t) => {
   for (const mutant of ['receipt at commit', 'receipt at first sight'] as const) {
-    const [plan = []] = histories(1, 4)
-    t.false(await losesNothing(t, chain, plan, mutant), mutant)
+    let isFound = false
+    for (const plan of histories(20, 5)) isFound ||= !(await losesNothing(t, chain, plan, mutant))
+    t.true(isFound, mutant)
   }
 })
