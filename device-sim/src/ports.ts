@@ -2,7 +2,6 @@ import type { WattError } from '@wattline/protocol'
 import type { LineConfig, SimConfig } from './config.ts'
 import { placeOf } from './config-checks.ts'
 import { openPty } from './pty.ts'
-import { measurePtyLatency } from './pty-latency.ts'
 import { SerialLine } from './serial-line.ts'
 import type { Simulation } from './simulation.ts'
 import { SocketServer } from './socket-server.ts'
@@ -66,12 +65,12 @@ export class Ports {
   }
 }
 
-// Up to here, what a pseudo-terminal takes is lost in what the wires take.
-const slowBaudRate = 19_200
+// So much earlier does an answer leave for the pseudo-terminal, which holds it until its time.
+const ptyLeadMs = 2
 
 /** What carries the bytes of a line: a pseudo-terminal, or the TCP port of a serial device server. */
 interface Carrier {
-  write(bytes: Uint8Array): void
+  write(bytes: Uint8Array, atMs: number): void
   close(): Promise<void>
   describe(): Readonly<Record<string, unknown>>
 }
@@ -84,7 +83,8 @@ function makeLinePort(config: LineConfig, options: PortsOptions): Port {
     wiring,
     timers,
     answer: (meterId, pdu) => simulation.answer(meterId, pdu),
-    write: (bytes) => carrier?.write(bytes),
+    write: (bytes, atMs) => carrier?.write(bytes, atMs),
+    leadMs: config.path === undefined ? 0 : ptyLeadMs,
   })
   const open =
     config.path === undefined
@@ -94,10 +94,8 @@ function makeLinePort(config: LineConfig, options: PortsOptions): Port {
     lineId: config.id,
     meterIds: wiring.meters.map(({ id }) => id),
     async open() {
-      const isFast = config.path !== undefined && wiring.line.baudRate > slowBaudRate
-      const carriedMs = isFast ? await measurePtyLatency() : 0
       carrier = await open()
-      line.open(carriedMs)
+      line.open()
     },
     async close() {
       line.close()
@@ -120,7 +118,7 @@ function makePtyCarrier(
       link: path,
       baudRate: wiring.line.baudRate,
       bait,
-      onBytes: (bytes) => line.receive(bytes),
+      onBytes: (bytes, atMs) => line.receive(bytes, atMs),
       onTermios: (termios) => line.setClient({ settings: toClientSettings(termios, bait), iflag: termios.iflag }),
       onLost,
     })

@@ -1,13 +1,17 @@
 # Opens a pseudo-terminal and carries bytes between it and stdin/stdout.
-# Node cannot issue the ioctls that this takes, and perl-base is on every Debian.
+# Node cannot issue the ioctls that this takes, and whoever has git has perl.
 # Usage: pty.pl BAUD PARODD, the speed that the port has until a client sets another, and the bait (below).
 # stdout: the device's path and a newline, then messages: a letter, the payload's length in 16 bits, the payload.
 #   'S': how the client has set the port: c_iflag, c_cflag and speed in 32 bits each.
-#   'D': bytes that the client wrote.
-# stdin: bytes for the client. Ends when stdin ends, which also happens when the parent dies in whatever way.
+#   'D': bytes that the client wrote, after the moment at which they were here.
+# stdin: bytes for the client: the moment at which they are to be there (0: at once), the length in 16 bits, the bytes.
+# Moments are seconds of CLOCK_MONOTONIC, as doubles: the wires' pace is kept here, next to the wires, so that it does not
+# depend on when other processes wake up.
+# Ends when stdin ends, which also happens when the parent dies in whatever way.
 use strict;
 use warnings;
 use Fcntl qw(O_RDWR O_NOCTTY O_NONBLOCK);
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 # asm-generic/ioctls.h, asm-generic/termbits.h
 use constant {
@@ -81,28 +85,53 @@ sub watch_settings {
 
 syswrite STDOUT, "$path\n";
 
+# select() wakes up a little late: the last stretch is spent awake.
+use constant { QUIET => 0.1, AWAKE => 0.0002 };
+my ($orders, @due) = ('');
+
+sub now { clock_gettime(CLOCK_MONOTONIC) }
+
+sub take_orders {
+    while (length $orders >= 10) {
+        my ($moment, $length) = unpack('d> n', $orders);
+        last if length $orders < 10 + $length;
+        push @due, [$moment, substr($orders, 10, $length)];
+        $orders = substr($orders, 10 + $length);
+    }
+}
+
+sub send_due {
+    while (@due && $due[0][0] <= now()) {
+        watch_settings('busy');
+        # What a peer does not take in time is lost, as on a real line.
+        syswrite $master, (shift @due)->[1];
+    }
+}
+
 while (1) {
+    send_due();
+    my $rest = @due ? $due[0][0] - now() - AWAKE : QUIET;
+    my $patience = $rest < 0 ? 0 : $rest < QUIET ? $rest : QUIET;
     my $waiting = '';
     vec($waiting, fileno STDIN, 1) = 1;
     vec($waiting, fileno $master, 1) = 1;
-    my $ready = select($waiting, undef, undef, 0.1);
+    my $ready = select($waiting, undef, undef, $patience);
     next if $ready < 0;
     if ($ready == 0) {
-        watch_settings('quiet');
+        watch_settings('quiet') unless @due;
         next;
     }
     if (vec($waiting, fileno $master, 1)) {
+        my $moment = now();
         my $count = sysread($master, my $bytes, 4096);
         if ($count) {
             watch_settings('done');
-            say_message('D', $bytes);
+            say_message('D', pack('d>', $moment) . $bytes);
         }
     }
     if (vec($waiting, fileno STDIN, 1)) {
-        my $count = sysread(STDIN, my $bytes, 4096);
+        my $count = sysread(STDIN, $orders, 4096, length $orders);
         exit 0 unless $count;
-        watch_settings('busy');
-        # What a peer does not take in time is lost, as on a real line.
-        syswrite $master, $bytes;
+        take_orders();
     }
 }

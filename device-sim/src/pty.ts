@@ -5,13 +5,17 @@ import { fileURLToPath } from 'node:url'
 import { WattError } from '@wattline/protocol'
 import type { Termios } from './termios.ts'
 
+// `performance.now()` is CLOCK_MONOTONIC from another origin.
+const bootMs = Number(process.hrtime.bigint()) / 1e6 - performance.now()
+
 type PtyProcess = ChildProcessByStdio<Writable, Readable, null>
 
 /** One end of a pseudo-terminal; the peer opens the other end at the link's path as if it were a serial port. */
 export interface Pty {
   /** The real device behind the link. */
   readonly device: string
-  write(bytes: Uint8Array): void
+  /** Bytes are there at a moment of `performance.now()`, or at once; in the order of the calls. */
+  write(bytes: Uint8Array, atMs?: number): void
   close(): Promise<void>
 }
 
@@ -21,7 +25,8 @@ export interface PtyOptions {
   readonly baudRate?: number
   /** By which flag a client's parity is told; see `toClientSettings`. */
   readonly bait?: 'odd' | 'not-odd'
-  readonly onBytes: (bytes: Uint8Array) => void
+  /** Bytes of the client, and when it had written them, by `performance.now()`. */
+  readonly onBytes: (bytes: Uint8Array, atMs: number) => void
   /** A client has set up its end. */
   readonly onTermios?: (termios: Termios) => void
   /** The process that holds the pseudo-terminal ended by itself. */
@@ -48,7 +53,7 @@ export async function openPty(options: PtyOptions): Promise<Pty> {
   })
   return {
     device,
-    write: (bytes) => void child.stdin.write(bytes),
+    write: (bytes, atMs) => void child.stdin.write(toOrder(bytes, atMs)),
     async close() {
       closing = true
       child.stdin.end()
@@ -106,12 +111,20 @@ class PtyMessages {
     let rest: Buffer = this.#rest.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#rest, bytes])
     while (rest.length >= 3 && rest.length >= 3 + rest.readUInt16BE(1)) {
       const payload = rest.subarray(3, 3 + rest.readUInt16BE(1))
-      if (rest[0] === 0x44) this.#options.onBytes(payload)
+      if (rest[0] === 0x44) this.#options.onBytes(payload.subarray(8), payload.readDoubleBE() * 1000 - bootMs)
       else this.#options.onTermios?.(toTermios(payload))
       rest = rest.subarray(3 + payload.length)
     }
     this.#rest = rest
   }
+}
+
+// What `pty.pl` is told: when, how much, what.
+function toOrder(bytes: Uint8Array, atMs: number | undefined): Buffer {
+  const head = Buffer.alloc(10)
+  head.writeDoubleBE(atMs === undefined ? 0 : (atMs + bootMs) / 1000)
+  head.writeUInt16BE(bytes.length, 8)
+  return Buffer.concat([head, bytes])
 }
 
 function toTermios(payload: Buffer): Termios {

@@ -14,8 +14,10 @@ export interface SerialLineOptions {
   /** What a meter answers, if it hears the request. */
   readonly answer: (meterId: string, pdu: Uint8Array) => Answer | undefined
   readonly timers: Timers
-  /** Hands bytes to the client. */
-  readonly write: (bytes: Uint8Array) => void
+  /** Hands bytes to the client, who is to have them at that moment. */
+  readonly write: (bytes: Uint8Array, atMs: number) => void
+  /** So much earlier are they handed over; a carrier that cannot hold them back has no use for it. */
+  readonly leadMs?: number
 }
 
 /** The client's end: its UART, and what its terminal does with characters that came broken. */
@@ -46,7 +48,7 @@ export class SerialLine {
   readonly #hearings = new Map<string, Hearing>()
   readonly #random = makeRandom(1)
   #client: ClientPort
-  #carriedMs = 0
+  #heardAtMs = 0
   #lineFreeAtMs = 0
   #foreignUntilMs = 0
   #spoiltUntilMs = 0
@@ -57,12 +59,8 @@ export class SerialLine {
     this.#client = { settings: options.wiring.line, iflag: 0 }
   }
 
-  /**
-   * The line is plugged in: from now on a second master may speak.
-   * `carriedMs` is what it takes to carry a request here and an answer back, where wires would take no time.
-   */
-  open(carriedMs = 0): void {
-    this.#carriedMs = carriedMs
+  /** The line is plugged in: from now on a second master may speak. */
+  open(): void {
     this.#client = { settings: this.#options.wiring.line, iflag: 0 }
     if (this.#options.wiring.mayHaveSecondMaster) this.#awaitSecondMaster()
   }
@@ -78,21 +76,23 @@ export class SerialLine {
     this.#client = client
   }
 
-  /** Takes what the client sends. */
-  receive(bytes: Uint8Array): void {
+  /** Takes what the client began to send at that moment. */
+  receive(bytes: Uint8Array, atMs = this.#timers.now()): void {
     const { settings } = this.#client
     const { wiring } = this.#options
     const sentMs = this.#timing(settings).characterMs * bytes.length
-    const collides = this.#timers.now() < this.#foreignUntilMs
-    if (collides) this.#spoiltUntilMs = this.#timers.now() + sentMs
-    this.#lineFreeAtMs = Math.max(this.#lineFreeAtMs, this.#timers.now() + sentMs)
-    this.#hear(collides ? this.#garble(bytes) : bytes, settings, wiring.inverted)
+    const collides = atMs < this.#foreignUntilMs
+    if (collides) this.#spoiltUntilMs = atMs + sentMs
+    this.#lineFreeAtMs = Math.max(this.#lineFreeAtMs, atMs + sentMs)
+    this.#hear(collides ? this.#garble(bytes) : bytes, { from: settings, inverted: wiring.inverted, atMs })
     // A line at rest reads as a start bit that never ends where A and B are swapped. The client sees it each time its
     // own driver lets go of the wires.
-    if (wiring.inverted) this.#timers.after(sentMs, () => this.#deliver([{ byte: 0, error: 'break', endMs: 0 }]))
+    if (!wiring.inverted) return
+    this.#timers.after(sentMs, () => this.#deliver([{ byte: 0, error: 'break', endMs: this.#timers.now() }]))
   }
 
-  #hear(bytes: Uint8Array, from: LineSettings, inverted: boolean): void {
+  #hear(bytes: Uint8Array, { from, inverted, atMs }: { from: LineSettings; inverted: boolean; atMs: number }): void {
+    this.#heardAtMs = atMs
     const { wiring } = this.#options
     const errorRate = wiring.bitErrorRate(from.baudRate)
     const ways = new Map(wiring.meters.map((meter) => wiring.meter(meter)).map((way) => [keyOf(way), way]))
@@ -132,8 +132,7 @@ export class SerialLine {
   }
 
   #send(frames: readonly AnswerFrame[], requestBytes: number, from: LineSettings, way: MeterWiring): void {
-    const sentAtMs = this.#timers.now() - this.#carriedMs
-    const heardAtMs = sentAtMs + requestBytes * this.#timing(from).characterMs
+    const heardAtMs = this.#heardAtMs + requestBytes * this.#timing(from).characterMs
     const { silenceMs, turnaroundMs } = this.#timing(way)
     const readyAtMs = heardAtMs + Math.max(silenceMs, turnaroundMs)
     for (const { bytes, answer } of this.#collide(frames)) {
@@ -173,13 +172,14 @@ export class SerialLine {
         0,
       )
     }
-    if (startMs <= this.#timers.now()) begin()
-    else this.#timers.after(startMs - this.#timers.now(), begin)
+    const waitMs = startMs - this.#horizonMs()
+    if (waitMs <= 0) begin()
+    else this.#timers.after(waitMs, begin)
   }
 
   #sendFrom(characters: readonly Character[], sent: number): void {
     // A timer that fires late catches up with what the line would have carried by now.
-    const nowMs = this.#timers.now()
+    const nowMs = this.#horizonMs()
     // A hair beyond, or a sum that was rounded down would wake itself for ever.
     const next = characters.findIndex(({ endMs }, i) => i >= sent && endMs > nowMs + 1e-6)
     const due = next < 0 ? characters.length : next
@@ -190,10 +190,16 @@ export class SerialLine {
     this.#timers.after(wakeMs - nowMs, () => this.#sendFrom(characters, due))
   }
 
+  // Up to here answers are handed over.
+  #horizonMs(): number {
+    return this.#timers.now() + (this.#options.leadMs ?? 0)
+  }
+
   #deliver(characters: readonly Character[]): void {
     const bytes = Uint8Array.from(characters.flatMap((character) => toInput(character, this.#client.iflag)))
-    if (bytes.length === 0) return
-    this.#options.write(this.#timers.now() < this.#spoiltUntilMs ? this.#garble(bytes) : bytes)
+    const atMs = characters.at(-1)?.endMs
+    if (bytes.length === 0 || atMs === undefined) return
+    this.#options.write(atMs < this.#spoiltUntilMs ? this.#garble(bytes) : bytes, atMs)
   }
 
   #carry(
@@ -245,7 +251,7 @@ export class SerialLine {
     this.#lineFreeAtMs = Math.max(this.#lineFreeAtMs, endMs)
     const bytes = collides ? this.#garble(request) : request
     this.#transmit(bytes, nowMs, 0, { ...wiring.line, inverted: false })
-    this.#hear(bytes, wiring.line, false)
+    this.#hear(bytes, { from: wiring.line, inverted: false, atMs: nowMs })
     this.#foreignUntilMs = Math.max(endMs, this.#lineFreeAtMs)
   }
 }

@@ -28,7 +28,7 @@ let demo: DemoRun | undefined
 test.before('the demo runs once', async (t) => {
   t.timeout(120_000)
   const path = join(mkdtempSync(join(tmpdir(), 'wattline-')), 'r.json')
-  const { code, stdout, stderr } = await runDemo(['--duration', '6', '--report', path])
+  const { code, stdout, stderr } = await runDemo(['--duration', '8', '--report', path])
   t.is(code, 0, stdout + stderr)
   const report: Report = JSON.parse(readFileSync(path, 'utf8'))
   demo = { stdout, report, exhibits: await readExhibits(report) }
@@ -59,9 +59,54 @@ test('the demo balances, and its report says from what', (t) => {
   t.true(roof!.mintedWh > 100)
   t.is(house!.mintedWh, 0)
   t.deepEqual([battery!.mintedWh, battery!.burnedWh], [0, 0])
-  t.is(house!.lastRegisterWh - house!.firstRegisterWh, report.supplyWh + report.carriedWh)
+  const openWh = report.points.reduce((sum, point) => sum + point.openWh, 0)
+  t.is(house!.lastRegisterWh - house!.firstRegisterWh, report.supplyWh + report.carriedWh - openWh)
   t.true(report.points.every(({ records, receiptsUpTo }) => records >= 5 && records === receiptsUpTo))
   t.regex(stdout, /point +role +state +register kWh +signed +waiting +receipt +minted kWh +burned kWh/)
+})
+
+test('sessions at chargers of both versions are booked once each, to their drivers; who charges still is told', (t) => {
+  const { report, stdout } = demo!
+  const chargers = report.points.filter(({ role }) => role === 'charger')
+  t.deepEqual(
+    chargers.map(({ id, profile }) => [id, profile]),
+    [
+      ['garage.1', 'ocpp1.6'],
+      ['carport.1', 'ocpp2.0.1'],
+    ],
+  )
+  for (const [station, driver] of [
+    ['garage', 'ben'],
+    ['carport', 'cleo'],
+  ]) {
+    const sessions = report.sessions.filter((session) => session.station === station)
+    const booked = sessions.filter(({ state }) => state === 'booked')
+    t.true(sessions.every((session) => session.driver === driver && ['booked', 'open'].includes(session.state)))
+    t.true(booked.some(({ wh, completeness }) => wh > 0 && completeness === 'complete'))
+    t.true(booked.every(({ wh, entry }) => (entry === undefined) === (wh === 0)))
+    const point = chargers.find(({ id }) => id === `${station}.1`)!
+    t.is(
+      point.burnedWh,
+      booked.reduce((sum, { wh }) => sum + wh, 0),
+    )
+    t.is(point.lastRegisterWh - point.firstRegisterWh, point.burnedWh + point.openWh)
+  }
+  t.regex(stdout, /session at +state +from +to +kWh/)
+  t.regex(stdout, /session at garage\/1 by ben: [\d.]+ kWh, complete, booked as entry \d+/)
+})
+
+test('both marks of a session stand among the records that others verify', (t) => {
+  const { report, exhibits } = demo!
+  for (const { place, station, beginRecord, endRecord, state } of report.sessions) {
+    const marks = exhibits
+      .filter(({ text }) => text.includes(`"CI":"gw-1 ${station}.${place}"`) && /"PG":"T/.test(text))
+      .map(({ text }) => [/"TX":"(.)"/.exec(text)?.[1], /"XE":(\d+),"XN":(\d+)/.exec(text)?.slice(1).join('/')])
+    t.true(marks.some(([mark, at]) => mark === 'B' && beginRecord === `gw-1/${station}.${place}@${at}`))
+    t.is(
+      state === 'booked',
+      marks.some(([mark, at]) => mark === 'E' && endRecord === `gw-1/${station}.${place}@${at}`),
+    )
+  }
 })
 
 test('its configs and data stay, and the commands work on them', async (t) => {

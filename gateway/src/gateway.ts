@@ -19,7 +19,7 @@ import { type AttestedRecord, RecordWriter } from './record-writer.ts'
 import { openSession, type Session } from './session.ts'
 import { termsOf } from './sessions/charging-points.ts'
 import { FeederCheck } from './sessions/feeder-check.ts'
-import { PointSigner } from './sessions/point-signer.ts'
+import { beatMsOf, PointSigner } from './sessions/point-signer.ts'
 import { listCertificateDifferences, type MeterSetup, type PointSetup, setUpMeters, setUpPoints } from './setup.ts'
 import { showPoints } from './status.ts'
 import { Outbox } from './store/outbox.ts'
@@ -45,7 +45,6 @@ interface ConfiguredPoint extends Pick<MeterSetup, 'meterId' | 'point'> {
 }
 
 const pruneEveryMs = 60_000
-const beatEveryMs = 15_000
 const dayMs = 86_400_000
 /** Readings may be late by this much before the gateway counts as stuck: the slowest bus retries for seconds. */
 const graceMs = 60_000
@@ -169,7 +168,7 @@ export class Gateway {
       this.#uplink?.start()
       if (config.ocpp !== undefined) this.#charging = await this.#startCharging(config.ocpp)
       this.#pruning = setInterval(() => this.#prune(), pruneEveryMs)
-      this.#beating = setInterval(() => this.#beat(), beatEveryMs)
+      this.#beating = setInterval(() => this.#beat(), beatMsOf(config))
     } catch (error) {
       await this.stop()
       throw error
@@ -343,6 +342,7 @@ export class Gateway {
         health: this.health(),
         points: showPoints({ ...parts, setups: this.#allSetups() }),
         site: this.#charging?.site(),
+        sessions: this.#charging?.sessions(),
       }),
       metricsType: this.#metrics.contentType,
       metrics: () =>

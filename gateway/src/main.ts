@@ -73,6 +73,12 @@ function buildProgram(): Command {
     .action(async ({ config, meter }: ConfigOption & { meter: string }) =>
       (await commands()).acceptSwap(loadConfig(config), stdout, meter),
     )
+  withConfig(program.command('rotate-key'))
+    .description('give a meter or charging point another key: the old one names it; the gateway must be stopped')
+    .requiredOption('--meter <id>', 'the meter or charging point')
+    .action(async ({ config, meter }: ConfigOption & { meter: string }) =>
+      (await import('./rotate-key.ts')).rotateKey(loadConfig(config), stdout, meter),
+    )
   withConfig(program.command('drain'))
     .description('send what still waits and take the receipts, without reading a meter')
     .option('--timeout <seconds>', 'give up after this long', (text) => toSeconds(text), 60)
@@ -162,6 +168,15 @@ function addOcpp(program: Command): void {
     .option('--most <count>', 'only the latest', (text) => toCount(text), 1000)
     .action(async ({ config, json, most }: ConfigOption & { json?: boolean; most: number }) =>
       (await import('./sessions-command.ts')).listSessions(loadConfig(config), stdout, { most, asJson: json === true }),
+    )
+  ocpp
+    .command('session')
+    .description("show a session, what the station's own meter has signed of it, and what the meter of its feeder says")
+    .argument('<number>', 'as `ocpp sessions` shows it', (text) => toCount(text))
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .option('--json', 'print everything as JSON, with the signed texts and the keys')
+    .action(async (id: number, { config, json }: ConfigOption & { json?: boolean }) =>
+      (await import('./sessions-command.ts')).showSession(loadConfig(config), stdout, { id, asJson: json === true }),
     )
   ocpp
     .command('call')

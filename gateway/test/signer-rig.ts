@@ -6,12 +6,15 @@ import type { SessionReading } from '../src/sessions/session-signer.ts'
 import { openRig, type RigOptions, type SigningRig } from './signing-rig.ts'
 
 /** For tests: a gateway's configuration with a roof, and stations as they are wanted. */
-export function sessionConfig(dataDir: string, stations = ''): GatewayConfig {
+export function sessionConfig(
+  dataDir: string,
+  { stations = '', intervalSeconds = 60 }: { readonly stations?: string; readonly intervalSeconds?: number } = {},
+): GatewayConfig {
   const text = `
 version: 1
 gateway: { id: gw-1, dataDir: ${dataDir} }
 buses: [{ id: lan, tcp: { host: 127.0.0.1 } }]
-meters: [{ id: roof, bus: lan, unitId: 1, profile: eastron-sdm630, role: bidirectional }]
+meters: [{ id: roof, bus: lan, unitId: 1, profile: eastron-sdm630, role: bidirectional, intervalSeconds: ${intervalSeconds} }]
 ocpp:
   host: 127.0.0.1
   port: 0
@@ -34,9 +37,11 @@ export interface SessionRig extends SigningRig {
 
 export const cp1 = 'gw-1/CP1.1' as PointId
 
-export function openSessionRig(options: RigOptions & { readonly stations?: string }): SessionRig {
+export function openSessionRig(
+  options: RigOptions & { readonly stations?: string; readonly intervalSeconds?: number },
+): SessionRig {
   const rig = openRig(options)
-  const config = sessionConfig(options.dataDir, options.stations)
+  const config = sessionConfig(options.dataDir, options)
   const told: SessionRig['told'] = { signed: [], silent: [], met: [] }
   const signer = new PointSigner({
     config,

@@ -110,3 +110,16 @@ test('what is no YAML, or not there, says so', (t) => {
   t.regex(problems('a: [').join(), /no YAML/)
   t.is(t.throws(() => loadConfig('/nowhere/ledger.yaml'), { instanceOf: WattError })?.code, 'config/unreadable')
 })
+
+test('SPEC-92: EEA takes five different holders', (t) => {
+  const holders = (names: string) =>
+    decodeConfig(
+      `version: 1
+ledger: { dataDir: d, eea: { holders: [${names}] } }
+mqtt: { embedded: { host: 127.0.0.1, port: 0 } }`,
+      'ledger.yaml',
+    ).ledger.eea
+  t.deepEqual(holders('a, b, c, d, e'), { holders: ['a', 'b', 'c', 'd', 'e'] })
+  t.throws(() => holders('a, b, c, d'), { message: /ledger\.eea\.holders: 5 names expected/ })
+  t.throws(() => holders('a, b, c, d, a'), { message: /different names expected/ })
+})

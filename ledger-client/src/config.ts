@@ -3,7 +3,9 @@ import { dirname, resolve } from 'node:path'
 import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
+import { type EnrolmentMode, enrolmentModes } from './enrolment.ts'
 import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
+import { eeaShares } from './ledger/genesis.ts'
 import { type VerifierName, verifierNames } from './verifiers/pick.ts'
 
 /** Every default there is. */
@@ -13,6 +15,7 @@ export const defaults = {
   verifier: 'auto',
   clientId: 'wattline-ledger',
   logLevel: 'info',
+  wallets: false,
 } as const
 
 /** A broker inside this program. */
@@ -43,12 +46,19 @@ export interface LedgerConfig {
     readonly dataDir: string
     /** Where the last word is: in the journal, or in a contract on a chain (then `evm` says which). */
     readonly backend: (typeof backends)[number]
-    readonly enrolment: 'open' | 'closed'
+    readonly enrolment: EnrolmentMode
     readonly verifier: VerifierName
     readonly logLevel: (typeof logLevels)[number]
+    /** Who gets EEA at its genesis: 30, 35, 20, 10 and 5 %. */
+    readonly eea?: { readonly holders: readonly string[] }
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
-  readonly http?: { readonly host: string; readonly port: number }
+  readonly http?: {
+    readonly host: string
+    readonly port: number
+    /** Whether wallets are served: anyone who reaches the port can order, and look up an account. */
+    readonly wallets: boolean
+  }
   readonly evm?: EvmConfig
 }
 
@@ -102,6 +112,13 @@ const mqtt = v.pipe(
   ),
 )
 
+// The shares are fixed (SPEC-92); only who gets them is the operator's to say, once.
+const eeaHolders = v.pipe(
+  v.array(v.pipe(text, v.maxLength(64))),
+  v.length(eeaShares.length, `${eeaShares.length} names expected`),
+  v.check((names) => new Set(names).size === names.length, 'different names expected'),
+)
+
 type MqttShape = v.InferOutput<typeof mqtt>
 
 /** What a config file may hold. */
@@ -111,12 +128,13 @@ export const configShape = v.pipe(
     ledger: v.strictObject({
       dataDir: text,
       backend: v.optional(v.picklist(backends), defaults.backend),
-      enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
+      enrolment: v.optional(v.picklist(enrolmentModes), defaults.enrolment),
       verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
       logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+      eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
     }),
     mqtt,
-    http: v.optional(v.strictObject({ host: text, port })),
+    http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
     evm: v.optional(evmShape),
   }),
   v.forward(

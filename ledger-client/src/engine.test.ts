@@ -5,6 +5,7 @@ import Sqlite from 'better-sqlite3'
 import { Device, fastVerifier, openRig, quarantined, startMs, tempDir, testSigner } from '../test/rig.ts'
 import { auditLedger } from './audit/audit.ts'
 import { databaseFile } from './store/database.ts'
+import { migrations } from './store/schema.ts'
 
 test('SPEC-80: the first register mints nothing, later ones mint the difference, frames as well as texts', (t) => {
   const { engine } = openRig(t)
@@ -88,6 +89,17 @@ test('SPEC-81: a clock that was a year ahead and is put right costs one interval
   t.deepEqual(auditLedger(second.engine.db, fastVerifier).faults, [])
 })
 
+function tablesOf(db: Sqlite.Database): ReadonlyMap<string, ReadonlySet<string>> {
+  const rows = db
+    .prepare<[], { name: string; column: string }>(
+      `SELECT tables.name, columns.name AS column FROM pragma_table_list AS tables, pragma_table_info(tables.name) AS columns
+       WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%'`,
+    )
+    .all()
+  const byTable = Map.groupBy(rows, ({ name }) => name)
+  return new Map([...byTable].map(([name, each]) => [name, new Set(each.map(({ column }) => column))]))
+}
+
 test('a ledger of the version before goes on with what its records say of the clock', (t) => {
   const { engine, dataDir } = openRig(t)
   const roof = new Device({ meter: 'roof', role: 'producer' })
@@ -99,8 +111,14 @@ test('a ledger of the version before goes on with what its records say of the cl
   ])
   engine.close()
   const old = new Sqlite(join(dataDir, databaseFile))
-  const session = ['epoch', 'sequence', 'page', 'driver', 'wh', 'sound'].map((name) => `session_${name}`)
-  for (const column of ['base_clock', 'base_since', ...session]) old.exec(`ALTER TABLE point DROP COLUMN ${column}`)
+  // Whatever later migrations have added goes.
+  const first = new Sqlite(':memory:')
+  first.exec(migrations[0]!)
+  for (const table of tablesOf(old).keys()) if (!tablesOf(first).has(table)) old.exec(`DROP TABLE ${table}`)
+  for (const [table, columns] of tablesOf(old)) {
+    const before = tablesOf(first).get(table)
+    for (const column of columns) if (!before?.has(column)) old.exec(`ALTER TABLE ${table} DROP COLUMN ${column}`)
+  }
   old.pragma('user_version = 1')
   old.close()
   const again = openRig(t, { dataDir })

@@ -1,6 +1,13 @@
 import { type Clock, type SignatureVerifier, WattError } from '@wattline/protocol'
-import { Enrolment } from './enrolment.ts'
+import { Enrolment, type EnrolmentMode } from './enrolment.ts'
+import { Bounds } from './ledger/bounds.ts'
+import { issueEea } from './ledger/genesis.ts'
+import { SqliteJournal } from './ledger/sqlite-journal.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
+import { Transfers } from './ledger/transfers.ts'
+import { Bindings } from './orders/bindings.ts'
+import { OrderStore } from './orders/order-store.ts'
+import { OwnerOrders } from './owner-orders.ts'
 import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
 import { Registry } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
@@ -14,13 +21,17 @@ export interface LedgerOptions {
   readonly dataDir: string
   readonly clock: Clock
   readonly verifier: SignatureVerifier
-  /** `open` takes any point at its first certificate: for demonstrations. */
-  readonly enrolment: 'open' | 'closed'
+  readonly enrolment: EnrolmentMode
   /** Checks the whole database file first. */
   readonly check?: boolean
   /** Messages that may wait to be processed. */
   readonly backlogLimit?: number
+  /** The first holders of EEA, five of them; it is issued when they are first named. */
+  readonly eeaHolders?: readonly string[]
 }
+
+// How a record is refused whose point is not enrolled.
+const unknownCodes = { open: 'point/unknown', closed: 'point/closed-enrolment', signed: 'order/unsigned' } as const
 
 /** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
 export const batchLimits = { messages: 500, ms: 100 } as const
@@ -30,32 +41,46 @@ export class LedgerEngine {
   readonly db: Database
   readonly registry: Registry
   readonly enrolment: Enrolment
+  readonly orders: OwnerOrders
   readonly quarantine: Quarantine
   readonly intake: Intake
   readonly remainders: Remainders
+  readonly journal: SqliteJournal
+  readonly transfers: Transfers
+  readonly bounds: Bounds
+  readonly bindings: Bindings
+  readonly orderStore: OrderStore
   readonly #pipeline: Pipeline
 
   constructor(db: Database, options: LedgerOptions) {
     const { clock, verifier } = options
-    const open = options.enrolment === 'open'
-    const ledger = new SqliteLedger(db, clock)
+    const { enrolment: mode } = options
+    const journal = new SqliteJournal(db, clock)
+    const ledger = new SqliteLedger(journal)
+    this.journal = journal
     this.db = db
     this.registry = new Registry(db)
-    this.enrolment = new Enrolment(db, this.registry, ledger, { clock, open })
+    this.enrolment = new Enrolment(db, this.registry, ledger, { clock, mode })
+    this.orders = new OwnerOrders(db, this.registry, this.enrolment)
     this.intake = new Intake(db, clock, options.backlogLimit)
     this.quarantine = new Quarantine(db, clock, this.intake)
     this.remainders = new Remainders(db, this.registry, ledger)
+    this.bounds = new Bounds(db, journal)
+    this.transfers = new Transfers(db, journal, this.bounds)
+    this.bindings = new Bindings(db, journal)
+    this.orderStore = new OrderStore(db)
     this.#pipeline = new Pipeline({
       db,
       clock,
       registry: this.registry,
       enrolment: this.enrolment,
+      orders: this.orders,
       records: new Records(db),
       quarantine: this.quarantine,
       ledger,
       remainders: this.remainders,
       verifier,
-      unknownCode: open ? 'point/unknown' : 'point/closed-enrolment',
+      unknownCode: unknownCodes[mode],
     })
   }
 
@@ -79,6 +104,7 @@ export class LedgerEngine {
   /** Processes one batch of what is stored. What this gives is committed: receipts may go out. */
   processNext(): Outcome {
     this.db.noticeOthers()
+    this.#expire()
     const rows = this.intake.next(batchLimits.messages)
     if (rows.length === 0) return emptyOutcome()
     try {
@@ -87,6 +113,11 @@ export class LedgerEngine {
       if (isStorageError(error)) throw error
       return this.#processOneByOne(rows)
     }
+  }
+
+  // Asked first, as a transaction for nothing would cost a write.
+  #expire(): void {
+    if (this.transfers.isExpiryDue()) this.db.write(() => this.transfers.expire())
   }
 
   #processRows(rows: readonly IntakeRow[]): Outcome {
@@ -151,5 +182,13 @@ export function mergeOutcome(into: Outcome, { answers, incidents, ...counts }: O
 
 /** Opens the ledger in a data directory, without a network. */
 export function openLedger(options: LedgerOptions): LedgerEngine {
-  return new LedgerEngine(openDatabase(options.dataDir, { check: options.check ?? false }), options)
+  const engine = new LedgerEngine(openDatabase(options.dataDir, { check: options.check ?? false }), options)
+  const { eeaHolders } = options
+  try {
+    if (eeaHolders !== undefined) engine.db.write(() => issueEea(engine.journal, eeaHolders))
+    return engine
+  } catch (error) {
+    engine.close()
+    throw error
+  }
 }

@@ -24,7 +24,18 @@ const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['storage/', exitCodes.storage],
   ['journal/', exitCodes.storage],
   ['certificate/', exitCodes.data],
+  ['order/', exitCodes.data],
+  ['transfer/pending', exitCodes.temporary],
+  ['transfer/', exitCodes.data],
+  ['wallet/', exitCodes.data],
+  ['receipt/', exitCodes.data],
+  ['account/', exitCodes.usage],
+  ['ledger/busy', exitCodes.temporary],
+  ['ledger/', exitCodes.unavailable],
   ['point/', exitCodes.usage],
+  ['entry/', exitCodes.usage],
+  ['transfer/', exitCodes.data],
+  ['asset/', exitCodes.config],
 ]
 
 /** The exit code that fits an error. */

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { WattError } from '@wattline/protocol'
 import type { Health } from './health.ts'
 import type { Metrics } from './metrics.ts'
+import type { OrderPages } from './orders/order-pages.ts'
 
 /** The page for supervisors and Prometheus. */
 export interface StatusServer {
@@ -10,13 +11,14 @@ export interface StatusServer {
   close(): Promise<void>
 }
 
-/** Serves /healthz and /metrics. */
+/** Serves /healthz and /metrics, and wallets where they are configured. */
 export async function startStatusServer(
   place: { readonly host: string; readonly port: number },
-  parts: { readonly health: Health; readonly metrics: Metrics },
+  parts: { readonly health: Health; readonly metrics: Metrics; readonly wallets?: OrderPages },
 ): Promise<StatusServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split('?')[0]
+    if (parts.wallets?.serves(path ?? '') === true) return void parts.wallets.serve(request, response)
     if (request.method !== 'GET') return send(response, 405, 'text/plain', 'GET expected\n')
     if (path === '/healthz') return sendHealth(response, parts.health)
     if (path !== '/metrics') return send(response, 404, 'text/plain', '/healthz or /metrics expected\n')
@@ -27,6 +29,7 @@ export async function startStatusServer(
   })
   // A client that says nothing must not hold a connection for ever.
   server.requestTimeout = 10_000
+  server.maxConnections = 500
   const address = await new Promise<AddressInfo>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const problem =

@@ -1,11 +1,28 @@
 import { roles, WattError } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AuditReport } from './audit/report.ts'
-import { type EnrolOptions, enrol, look, revoke, verifyLedger } from './commands.ts'
+import {
+  correctEntry,
+  type EnrolOptions,
+  enrol,
+  look,
+  readHead,
+  revoke,
+  setLimit,
+  type VerifyOptions,
+  verifyLedger,
+} from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
+import { type EntryFilter, formatEntry, readEntries } from './entries.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { assets } from './ledger/accounts.ts'
+import type { Limit } from './ledger/bounds.ts'
+import type { CorrectionOrder } from './ledger/corrections.ts'
+import { entryKinds } from './ledger/entry-kinds.ts'
+import { bindWallet, takeOrders } from './orders/order-commands.ts'
+import { acceptPoint, addPointCommands } from './point-command.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
-import { type Trace, traceEntry, traceRecord } from './trace.ts'
+import { type Trace, type TracedEntry, traceEntry, traceRecord } from './trace.ts'
 
 const print = (text: string) => process.stdout.write(text)
 
@@ -35,7 +52,10 @@ function buildProgram(): Command {
   addRecords(program)
   addPoints(program)
   addChecks(program)
+  addJournal(program)
   addEnrolment(program)
+  addWallets(program)
+  addPointCommands(program, print)
   addRelay(program)
   return program
 }
@@ -83,8 +103,8 @@ function addBalances(program: Command): void {
       if (json === true) return void print(`${toJson(balances)}\n`)
       print(
         formatTable(
-          ['owner', 'WATT', 'grid'],
-          balances.owners.map((row) => [row.owner, row.wattWh, row.gridWh]),
+          ['owner', 'WATT', 'reserved', 'grid', 'EEA'],
+          balances.owners.map((row) => [row.owner, row.wattWh, row.reservedWh, row.gridWh, `${row.eea}`]),
         ),
       )
       print('\n')
@@ -164,8 +184,12 @@ function addPoints(program: Command): void {
   lookCommand(program, 'points', 'print what is enrolled').action(({ config, json }: LookOptions) => {
     const points = look(loadConfig(config), readPoints)
     if (json === true) return void print(`${toJson({ points })}\n`)
-    const rows = points.map((row) => [row.point, row.state, row.owner, row.role, row.behind, row.maxPowerW, row.held])
-    print(formatTable(['point', 'state', 'owner', 'role', 'behind', 'max W', 'held'], rows))
+    const rows = points.map((row) => [
+      ...[row.point, row.state, row.owner, row.ownerKeySpki === null ? 'no' : 'yes', row.role, row.behind],
+      ...[row.maxPowerW, row.held, row.pending?.entry],
+    ])
+    const head = ['point', 'state', 'owner', 'signed', 'role', 'behind', 'max W', 'held', 'waiting order']
+    print(formatTable(head, rows))
   })
   lookCommand(program, 'quarantine', 'print what could not be used, and why').action(
     ({ config, json }: LookOptions) => {
@@ -179,18 +203,30 @@ function addPoints(program: Command): void {
 }
 
 function addChecks(program: Command): void {
-  lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again').action(
-    async ({ config, json }: LookOptions) => {
-      const report = await verifyLedger(loadConfig(config))
+  lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again')
+    .option('--every-signature', "check each signature, not only that of each epoch's last record")
+    .option('--chains', 'only whether each record is authentic and in its place: quick, and nothing of bookings')
+    .option('--witness <file...>', 'signed heads and receipts, one a line, that the ledger must still hold')
+    .action(async ({ config, json, ...options }: LookOptions & VerifyOptions) => {
+      const report = await verifyLedger(loadConfig(config), options)
       print(json === true ? `${toJson(report)}\n` : formatAudit(report))
       if (!report.ok) process.exitCode = exitCodes.faulty
+    })
+  lookCommand(program, 'head', 'print how far the ledger has come, signed: for who checks later').action(
+    ({ config, json }: LookOptions) => {
+      const head = readHead(loadConfig(config))
+      print(json === true ? `${toJson({ head })}\n` : `${head}\n`)
     },
   )
 }
 
-function formatAudit({ ok, faults, counts }: AuditReport): string {
+function formatAudit({ ok, faults, counts, checks }: AuditReport): string {
   const { points, records, entries, accounts } = counts
-  const what = `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n`
+  const { signatures, byHash, witnesses } = checks
+  const what =
+    `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n` +
+    `  ${signatures} signatures checked; ${byHash} records named by hash from those, and under seal as accepted\n` +
+    `  compared with ${witnesses} signed heads and receipts\n`
   return ok
     ? `nothing wrong: ${what}`
     : `checked ${what}${formatTable(
@@ -199,18 +235,60 @@ function formatAudit({ ok, faults, counts }: AuditReport): string {
       )}`
 }
 
+function addJournal(program: Command): void {
+  lookCommand(program, 'entries', 'print the entries of the journal')
+    .option('--account <name>', 'only those that move one account, such as owner:alice')
+    .addOption(new Option('--kind <kind>', 'only those of one kind, or of orders of that kind').choices(entryKinds))
+    .action(({ config, json, ...filter }: LookOptions & EntryFilter) => {
+      look(loadConfig(config), (db) => db.read(() => printEntries(readEntries(db, filter), json === true)))
+    })
+  command(program, 'correct', 'take back what an entry booked, whole or in part, by an entry that names it')
+    .requiredOption('--entry <number>', 'the entry that is wrong', parseCount)
+    .option('--amount <units>', 'base units (Wh); the whole if left out', parseUnits)
+    .requiredOption('--reason <text>', 'why; it stays in the journal')
+    .action(async ({ config, ...order }: CorrectionOrder & { config: string }) => {
+      print(`${toJson(await correctEntry(loadConfig(config), order))}\n`)
+    })
+  command(program, 'limit', 'set the most that an owner may be sent, or lift it')
+    .requiredOption('--owner <name>', 'whose')
+    .addOption(new Option('--asset <asset>', 'of what').choices(assets).default('WATT'))
+    .option('--most <units>', 'base units (Wh); no limit if left out', parseUnits)
+    .action(async ({ config, ...limit }: Limit & { config: string }) => {
+      print(`${toJson(await setLimit(loadConfig(config), limit))}\n`)
+    })
+}
+
+function printEntries(entries: Iterable<TracedEntry>, json: boolean): void {
+  let separator = '{"entries":['
+  for (const entry of entries) {
+    if (json) print(`${separator}${toJson(entry)}`)
+    else print(`${formatEntry(entry)}\n`)
+    separator = ',\n'
+  }
+  if (json) print(separator === ',\n' ? ']}\n' : '{"entries":[]}\n')
+}
+
 function addEnrolment(program: Command): void {
   const role = new Option('--role <role>', 'what it is for the ledger').choices(roles)
   command(program, 'enrol', 'add or change a metering point')
     .requiredOption('--point <id>', '<gateway>/<meter>')
     .option('--key <spki>', 'its public key, SPKI in hex')
     .option('--certificate <file>', 'its provisioning certificate')
+    .addOption(
+      new Option(
+        '--acceptance <files...>',
+        "its owner's order that accepts the certificate, and consents to it",
+      ).conflicts([...['key', 'owner', 'role', 'behind', 'maxPower']]),
+    )
     .option('--owner <name>', 'whose WATT it mints and burns')
     .addOption(role)
     .option('--behind <id>', 'the metering point one level up')
     .option('--max-power <watts>', 'the most that its fuse lets through', parseCount)
-    .action(async ({ config, ...options }: EnrolOptions & { config: string }) => {
-      print(`${toJson(await enrol(loadConfig(config), options))}\n`)
+    .action(async ({ config, acceptance, ...options }: EnrolOptions & { config: string; acceptance?: string[] }) => {
+      const done = await (acceptance === undefined
+        ? enrol(loadConfig(config), options)
+        : acceptPoint(loadConfig(config), { ...options, acceptance }))
+      print(`${toJson(done)}\n`)
     })
   command(program, 'revoke', "end the validity of a metering point's key")
     .requiredOption('--point <id>', '<gateway>/<meter>')
@@ -221,6 +299,24 @@ function addEnrolment(program: Command): void {
         print(`${toJson(await revoke(loadConfig(config), options))}\n`)
       },
     )
+}
+
+function addWallets(program: Command): void {
+  command(program, 'transfer', "carry out wallets' signed orders, and print the answers")
+    .requiredOption('--file <file>', 'orders, one a line, as wattline-wallet makes them')
+    .action(async ({ config, file }: { config: string; file: string }) => {
+      for (const taken of await takeOrders(loadConfig(config), file)) {
+        if ('answer' in taken) print(`${taken.answer.text}\n`)
+        else process.stderr.write(`wattline-ledger: ${taken.error.code}: ${taken.error.message}\n`)
+        if (!('answer' in taken && 'entry' in taken.answer)) process.exitCode = exitCodes.data
+      }
+    })
+  command(program, 'bind-wallet', 'let a wallet speak for an owner who has a name')
+    .requiredOption('--owner <name>', 'the owner, as enrolled')
+    .requiredOption('--address <address>', "the wallet's")
+    .action(async ({ config, ...binding }: { config: string; owner: string; address: string }) => {
+      print(`${toJson(await bindWallet(loadConfig(config), binding))}\n`)
+    })
 }
 
 function addRelay(program: Command): void {
@@ -247,6 +343,12 @@ function addRelay(program: Command): void {
 function parseCount(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('a whole number expected')
   return Number(text)
+}
+
+// Whole base units, never a decimal fraction: what was meant would be a guess.
+function parseUnits(text: string): bigint {
+  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('a whole number of base units expected')
+  return BigInt(text)
 }
 
 async function main(): Promise<void> {

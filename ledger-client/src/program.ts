@@ -4,6 +4,7 @@ import { type Broker, ledgerClientId, startBroker } from './broker.ts'
 import type { ExternalConfig, LedgerConfig } from './config.ts'
 import { openLedger } from './engine.ts'
 import type { ChainBackend, ChainBackendOptions } from './evm/chain-backend.ts'
+import { HeadFile } from './head.ts'
 import { Health } from './health.ts'
 import { startStatusServer } from './http.ts'
 import { loadLedgerKey, readKeyFile } from './ledger-key.ts'
@@ -11,6 +12,8 @@ import type { Logger } from './log.ts'
 import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
+import { openOrderDesk } from './orders/desk.ts'
+import { OrderPages } from './orders/order-pages.ts'
 import { Receipts } from './receipts.ts'
 import { lockDataDir } from './store/database.ts'
 import { forgetFinalPlaces } from './store/final-places.ts'
@@ -31,7 +34,7 @@ export async function startLedger(
   verifier: SignatureVerifier,
   log: Logger,
 ): Promise<RunningLedger> {
-  const { dataDir, enrolment } = config.ledger
+  const { dataDir, enrolment, eea } = config.ledger
   // What was started is stopped in the opposite order, also when a later step fails.
   const started: (() => void | Promise<void>)[] = []
   const stop = async () => {
@@ -40,15 +43,20 @@ export async function startLedger(
   try {
     const lock = lockDataDir(dataDir)
     started.push(() => lock.release())
-    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true })
+    const issued = eea === undefined ? {} : { eeaHolders: eea.holders }
+    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true, ...issued })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
+    started.push(keepHead(new HeadFile(engine.db, { signer, clock: systemClock }), log))
     const health = new Health()
     const metrics = new Metrics({
       waiting: () => engine.intake.waiting(),
       points: () => engine.registry.all().length,
     })
-    const http = config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics })
+    const desk = openOrderDesk(engine, { clock: systemClock, verifier, signer })
+    const wallets = config.http?.wallets === true ? { wallets: new OrderPages(desk, toFailureLog(log)) } : {}
+    const http =
+      config.http === undefined ? undefined : await startStatusServer(config.http, { health, metrics, ...wallets })
     if (http !== undefined) started.push(() => http.close())
     const broker = 'embedded' in config.mqtt ? await startEmbedded(config.mqtt.embedded, log) : undefined
     if (broker !== undefined) started.push(() => broker.close())
@@ -69,6 +77,7 @@ export async function startLedger(
       points: engine.registry.all().length,
       waiting: engine.intake.waiting(),
       publicKey: formatPublicKey(signer.publicKey),
+      ledger: desk.orders.address,
     })
     const ports = http === undefined ? {} : { httpPort: http.port }
     return { mqttUrl: connection.url, ...ports, failed: failed.promise, stop }
@@ -88,6 +97,35 @@ async function openBackend(
   }
   forgetFinalPlaces(parts.db)
   return undefined
+}
+
+function toFailureLog(log: Logger): (error: unknown) => void {
+  return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
+}
+
+/** How often the signed head follows the ledger. */
+const headMs = 5000
+
+// The head is for who looks later: it never keeps the ledger from its work.
+function keepHead(head: HeadFile, log: Logger): () => void {
+  const attempt = (work: () => void) => {
+    try {
+      work()
+    } catch (error) {
+      log.warn({ event: 'ledger.head.failed', reason: String(error) })
+    }
+  }
+  attempt(() => {
+    const kept = head.keepIfAhead()
+    const message = `the database holds less than the ledger has signed: restored, or cut off; the proof is ${kept}`
+    if (kept !== undefined) log.error({ event: 'ledger.went-back', message })
+  })
+  attempt(() => head.write())
+  const timer = setInterval(() => attempt(() => head.write()), headMs)
+  return () => {
+    clearInterval(timer)
+    attempt(() => head.write())
+  }
 }
 
 function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {

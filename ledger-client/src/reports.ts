@@ -1,14 +1,19 @@
 import { formatKwh, formatPublicKey, type Wh } from '@wattline/protocol'
-import { type Point, type PointState, Registry, stateOf } from './registry.ts'
+import { type Place, type Point, type PointState, Registry, stateOf } from './registry.ts'
 import type { Database } from './store/database.ts'
 import type { QuarantineRow } from './store/quarantine.ts'
 
 /** One owner's accounts, in base units. */
 export interface OwnerBalance {
   readonly owner: string
+  /** What may be used. */
   readonly wattWh: Wh
+  /** What is put aside by reservations that are open. */
+  readonly reservedWh: Wh
   /** The shortfall, at or below zero. */
   readonly gridWh: Wh
+  /** The right to store, what is reserved of it included. */
+  readonly eea: bigint
 }
 
 /** One metering point's bookings. */
@@ -36,9 +41,12 @@ export interface Balances {
   readonly owners: readonly OwnerBalance[]
   readonly points: readonly PointBalance[]
   readonly mintedWh: Wh
+  /** By metering points, and given up by owners. */
   readonly burnedWh: Wh
-  /** The sum of all owners' WATT and grid accounts. */
+  /** The sum of all owners' WATT, reserved or not, and grid accounts. */
   readonly supplyWh: Wh
+  /** All EEA there is: 700,000,000 once it is issued. */
+  readonly eeaSupply: bigint
   /** Whether minted − burned is the supply. */
   readonly balanced: boolean
 }
@@ -52,17 +60,20 @@ export function readBalances(db: Database): Balances {
     const sumOf = (prefix: string) =>
       accounts.reduce((sum, { account, amount }) => (account.startsWith(prefix) ? sum + amount : sum), 0n)
     const amounts = new Map(accounts.map(({ account, amount }) => [account, amount]))
-    const names = accounts.flatMap(({ account }) => /^(?:owner|grid):(.+)$/s.exec(account)?.[1] ?? [])
+    const names = accounts.flatMap(({ account }) => /^(?:owner|held|grid|eea|eea-held):(.+)$/s.exec(account)?.[1] ?? [])
     const owners = [...new Set(names)].toSorted().map((owner) => ({
       owner,
       wattWh: amounts.get(`owner:${owner}`) ?? 0n,
+      reservedWh: amounts.get(`held:${owner}`) ?? 0n,
       gridWh: amounts.get(`grid:${owner}`) ?? 0n,
+      eea: (amounts.get(`eea:${owner}`) ?? 0n) + (amounts.get(`eea-held:${owner}`) ?? 0n),
     }))
     const mintedWh = -sumOf('minted:')
-    const burnedWh = sumOf('burned:')
-    const supplyWh = sumOf('owner:') + sumOf('grid:')
+    const burnedWh = sumOf('burned:') + sumOf('retired:')
+    const supplyWh = sumOf('owner:') + sumOf('held:') + sumOf('grid:')
+    const eeaSupply = sumOf('eea:') + sumOf('eea-held:')
     const balanced = mintedWh - burnedWh === supplyWh
-    return { owners, points: readPointBalances(db), mintedWh, burnedWh, supplyWh, balanced }
+    return { owners, points: readPointBalances(db), mintedWh, burnedWh, supplyWh, eeaSupply, balanced }
   })
 }
 
@@ -101,6 +112,10 @@ export interface PointReport {
     readonly publicKeySpki: string
     readonly last: { epoch: number; sequence: number } | null
   }[]
+  /** The key that speaks for the owner; null where an operator does. */
+  readonly ownerKeySpki: string | null
+  /** An order that waits for its place, by its journal entry. */
+  readonly pending: { readonly entry: number; readonly after: Place } | null
   readonly termsEntry: number
   readonly frozenEntry: number | null
   readonly held: number
@@ -123,6 +138,8 @@ function toPointReport(point: Point, held: number): PointReport {
     maxPowerW: terms.maxPowerW ?? null,
     rolloverWh: terms.rolloverWh ?? null,
     keys: point.keys.map(({ key, last }) => ({ publicKeySpki: formatPublicKey(key), last: last ?? null })),
+    ownerKeySpki: terms.ownerKey ?? null,
+    pending: point.pending === undefined ? null : { entry: point.pending.entry, after: point.pending.after },
     termsEntry: point.termsEntry,
     frozenEntry: point.frozen ?? null,
     held,
@@ -142,8 +159,10 @@ export interface RecordReport {
   readonly acceptedAt: number
   /** `counted`, `base`, `kept`, or the code that refused the energy. */
   readonly outcome: string
-  /** The journal entry that booked it, if it moved anything. */
+  /** The journal entry that booked it, if it moved anything, its kind, and which accounts it moved. */
   readonly entry: number | null
+  readonly kind: string | null
+  readonly postings: readonly { readonly account: string; readonly amount: number }[]
   readonly text: string
 }
 
@@ -154,15 +173,18 @@ export interface RecordFilter {
 
 /** Accepted records in the order of their acceptance, or of one point in its own order; one at a time. */
 export function* readRecords(db: Database, { point }: RecordFilter): Generator<RecordReport> {
-  const rows = db.prepare<[string | null, string | null], Omit<RecordReport, 'place'>>(
+  const rows = db.prepare<[string | null, string | null], Omit<RecordReport, 'place' | 'postings'> & { moved: string }>(
     `SELECT point.name AS point, record.epoch, record.sequence, record.hash, taken_at AS takenAt,
-            accepted_at AS acceptedAt, outcome, entry.id AS entry, text
+            accepted_at AS acceptedAt, outcome, entry.id AS entry, entry.kind AS kind, text,
+            (SELECT json_group_array(json_object('account', account, 'amount', amount))
+             FROM posting WHERE posting.entry = entry.id) AS moved
      FROM record JOIN point ON point.id = record.point
      LEFT JOIN entry ON entry.claim = point.name || '#' || record.epoch || '/' || record.sequence
      WHERE ? IS NULL OR point.name = ? ORDER BY record.id`,
   )
   for (const row of rows.iterate(point ?? null, point ?? null)) {
-    yield { ...row, place: formatPlace(row.point, row) }
+    const { moved, ...shown } = row
+    yield { ...shown, postings: JSON.parse(moved), place: formatPlace(row.point, row) }
   }
 }
 

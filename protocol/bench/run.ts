@@ -9,6 +9,7 @@ const benches = [
   'gateway/bench/card-to-accepted.ts',
   'ledger-client/bench/end-to-end.ts',
   'ledger-client/bench/verify-pipeline.ts',
+  'ledger-client/bench/journal-entries.ts',
   'device-sim/bench/receipt-latency.ts',
   'device-sim/bench/gateway-rss.ts',
   'device-sim/bench/start-to-first-record.ts',

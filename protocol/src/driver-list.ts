@@ -1,8 +1,8 @@
 import * as v from 'valibot'
+import { isAccount } from './account.ts'
 import type { PublicKey, Signer } from './attestation.ts'
 import { decodeWith, integerBetween } from './decode.ts'
 import { isSignedBy, parseDocument, signDocument } from './document.ts'
-import { isDriverAccount } from './driver.ts'
 import { WattError } from './errors.ts'
 
 const time = integerBetween(0, Number.MAX_SAFE_INTEGER)
@@ -11,7 +11,10 @@ const group = v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,20}$/, 'expected 1 to 2
 // What a record cannot carry could not be billed: the site's owner would pay, in silence (SPEC-18).
 const account = v.pipe(
   v.string(),
-  v.check(isDriverAccount, 'expected 1 to 64 printable ASCII characters without quotation mark, backslash and bar'),
+  v.check(
+    isAccount,
+    'expected 1 to 64 printable ASCII characters without quotation mark, backslash and bar, or an address as EIP-55 spells it',
+  ),
 )
 const idTokenType = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,20}$/, 'expected a type of OCPP, such as ISO14443'))
 

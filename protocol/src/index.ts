@@ -1,3 +1,4 @@
+export * from './account.ts'
 export * from './attestation.ts'
 export * from './bytes.ts'
 export * from './certificate.ts'
@@ -15,6 +16,8 @@ export * from './frame.ts'
 export * from './ids.ts'
 export * from './ledger/claim.ts'
 export * from './ledger/session.ts'
+export * from './ledger/transfer.ts'
+export * from './ledger/transfer-answer.ts'
 export * from './modbus/measurands.ts'
 export * from './modbus/meter-profile.ts'
 export * from './modbus/profile-contradictions.ts'
@@ -30,6 +33,8 @@ export * from './ocpp/actions.ts'
 export * from './ocpp/one-time-code.ts'
 
 export * from './ocpp/signed-values.ts'
+
+export * from './point-order.ts'
 
 export * from './reading.ts'
 export * from './timestamp.ts'

@@ -9,9 +9,12 @@ import {
   parseOcmfText,
   parsePublicKey,
   parseReceipt,
+  parseTransfer,
+  parseTransferAnswer,
   readingStateNames,
   verifyRange,
   verifyRecord,
+  WattError,
 } from './index.ts'
 
 const read = (name: string) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), 'utf8'))
@@ -54,4 +57,20 @@ for (const { what, text, verdict } of read('verdicts').records) {
 
 test('golden vectors: the receipt is signed by the ledger it names', (t) => {
   t.is(parseReceipt(read('receipt').text, undefined).sequence, 1)
+})
+
+test('golden vectors: orders are named by their bytes, and altered ones are refused with their code', (t) => {
+  const { orders, verdicts, answers } = read('transfers')
+  for (const { text, id } of orders) t.is(parseTransfer(text).id, id)
+  for (const { what, text, verdict } of verdicts) {
+    let got = 'valid'
+    try {
+      parseTransfer(text)
+    } catch (error) {
+      if (!(error instanceof WattError)) throw error
+      got = error.code
+    }
+    t.is(got, verdict, what)
+  }
+  for (const text of answers) t.is(parseTransferAnswer(text).transfer, orders[0].id)
 })

@@ -21,6 +21,7 @@ import {
   toUpperHex,
 } from '@wattline/protocol'
 import { firstEpoch, roofRecord, signerOf } from '../test/arbitraries.ts'
+import { makeTransferVectors } from './transfers.ts'
 
 const signer = signerOf(100)
 const point = makePointId(makeGatewayId('gw-1'), makeMeterId('roof'))
@@ -123,6 +124,7 @@ function makeVectors(): Record<string, unknown> {
       ],
     },
     'verdicts.json': { key, records: records[0] === undefined ? [] : makeVerdicts(records[0]) },
+    'transfers.json': makeTransferVectors(signer, signerOf(102)),
     'receipt.json': {
       text: formatReceipt(
         {

@@ -105,6 +105,8 @@ export const stationSchema = v.strictObject({
   /** Its local time, for the quirks that write it. */
   zoneMinutes: v.optional(integerBetween(-840, 840), 120),
   seed: v.optional(v.pipe(v.number(), v.safeInteger()), 1),
+  /** From when the moments of steps and drivers count: the start of the program, or the first time that its CSMS takes it. */
+  stepsFrom: v.optional(v.picklist(['start', 'accepted']), 'start'),
   steps: v.optional(v.array(stepSchema), []),
   drivers: v.optional(v.array(driverSchema), []),
 })

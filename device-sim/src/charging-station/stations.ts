@@ -45,7 +45,9 @@ export function energyNodesOf(
 /** All charging stations of a simulation. */
 export class Stations {
   readonly #options: StationsOptions
-  readonly #stations: readonly { readonly station: Station; readonly steps: readonly StationStep[] }[]
+  readonly #stations: readonly { readonly station: Station; readonly config: StationConfig }[]
+  /** Stations whose steps wait until they are accepted. */
+  readonly #waiting = new Set<string>()
   /** Power cuts of a station's own that go on; a cut above it comes on top. */
   readonly #cut = new Set<Station>()
   readonly #cancels: (() => void)[] = []
@@ -53,10 +55,7 @@ export class Stations {
 
   constructor(options: StationsOptions) {
     this.#options = options
-    this.#stations = options.configs.map((config) => ({
-      station: this.#makeStation(config),
-      steps: toSteps(config),
-    }))
+    this.#stations = options.configs.map((config) => ({ station: this.#makeStation(config), config }))
   }
 
   /** What flows in the next simulated second, in mW. */
@@ -66,10 +65,10 @@ export class Stations {
   }
 
   start(): void {
-    const { timers } = this.#options
-    for (const { station, steps } of this.#stations) {
+    for (const { station, config } of this.#stations) {
+      if (config.stepsFrom === 'accepted') this.#waiting.add(config.id)
+      else this.#planSteps(config.id)
       station.powerOn()
-      for (const step of steps) this.#cancels.push(timers.after(step.at * 1000, () => this.#play(station, step)))
     }
     this.#watch = setInterval(() => this.#watchPower(), watchPowerMs)
   }
@@ -122,8 +121,19 @@ export class Stations {
       random: makeRandom(config.seed),
       advance,
       meteredMillijoules: (evseId) => flowOf(evseNode(config.id, evseId)).importMillijoules,
-      onEvent: (event, details) => log.info({ event: `sim.station.${event}`, station: config.id, ...details }),
+      onEvent: (event, details) => {
+        log.info({ event: `sim.station.${event}`, station: config.id, ...details })
+        if (event === 'connection.accepted' && this.#waiting.delete(config.id)) this.#planSteps(config.id)
+      },
     })
+  }
+
+  #planSteps(stationId: string): void {
+    const found = this.#stations.find(({ config }) => config.id === stationId)
+    if (found === undefined) return
+    for (const step of toSteps(found.config)) {
+      this.#cancels.push(this.#options.timers.after(step.at * 1000, () => this.#play(found.station, step)))
+    }
   }
 
   #play(station: Station, step: StationStep): void {

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { chargers, gatewayCharging, type HouseCharging, owner, simStations } from './house-chargers.ts'
 
 /** Simulated seconds per real second: twenty seconds of demo are forty minutes of a summer's day. */
 export const speedUp = 120
@@ -25,11 +26,13 @@ export interface HouseOptions {
   /** A broker that already runs; the ledger's own where it is left out. */
   readonly brokerUrl?: string
   readonly intervalSeconds?: number
+  /** Without it there are no chargers. */
+  readonly charging?: HouseCharging
 }
 
 /**
- * A house with a grid meter on Modbus TCP, and behind it a roof and a battery inverter on one RS-485 line. Each
- * meter sees only its own flow; the grid meter sees the sum, as in a real cabinet.
+ * A house with a grid meter on Modbus TCP, and behind it a roof and a battery inverter on one RS-485 line, and charging
+ * stations where they are wanted. Each meter sees only its own flow; the grid meter sees the sum, as in a real cabinet.
  */
 export function writeHouse(folder: string, ports: HousePorts, options: HouseOptions = {}): House {
   mkdirSync(folder, { recursive: true })
@@ -37,7 +40,9 @@ export function writeHouse(folder: string, ports: HousePorts, options: HouseOpti
   // A Modbus register gains 120 Wh here while a real one gains 1 Wh: the fuse must look as much larger.
   const maxPowerW = 43_000 * speedUp
   const intervalSeconds = options.intervalSeconds ?? 1
-  const meter = { intervalSeconds, maxPowerW, owner: 'ada' }
+  const meter = { intervalSeconds, maxPowerW, owner }
+  const { charging } = options
+  const stations = charging === undefined ? [] : chargers
   const write = (name: string, content: object): string => {
     const path = join(folder, name)
     writeFileSync(path, stringify(content))
@@ -55,12 +60,13 @@ export function writeHouse(folder: string, ports: HousePorts, options: HouseOpti
           unitId: 2,
           tcp: { host: '127.0.0.1', port: ports.modbus },
           curve: 'household',
-          sees: ['roof', 'battery'],
+          sees: ['roof', 'battery', ...stations.map(({ id }) => id)],
           seed: 8,
         },
         { id: 'roof', profile: 'eastron-sdm630', unitId: 1, line: 'rs485-1', curve: 'solar', seed: 7 },
         { id: 'battery', profile: 'eastron-sdm120', unitId: 3, line: 'rs485-1', curve: 'battery', seed: 9 },
       ],
+      ...(charging === undefined ? {} : { stations: simStations(charging.port) }),
       time: { speedUp, startsAt: '2026-06-21T11:00:00Z' },
     }),
     gatewayConfig: write('gateway.yaml', {
@@ -92,6 +98,7 @@ export function writeHouse(folder: string, ports: HousePorts, options: HouseOpti
         },
       ],
       mqtt: { url: options.brokerUrl ?? `mqtt://127.0.0.1:${ports.mqtt}` },
+      ...(charging === undefined ? {} : gatewayCharging(charging, maxPowerW)),
       web: { host: '127.0.0.1', port: ports.web },
     }),
     ledgerConfig: write('ledger.yaml', {

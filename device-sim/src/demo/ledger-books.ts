@@ -16,6 +16,7 @@ const balancesSchema = v.object({
       mintedWh: wh,
       burnedWh: wh,
       carriedWh: wh,
+      openWh: wh,
       unsettled: v.number(),
     }),
   ),

@@ -5,9 +5,12 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { signDrivers } from './drivers-list.ts'
 import { type House, speedUp, writeHouse } from './house.ts'
+import { chargers } from './house-chargers.ts'
 import { freePorts, Program, type ProgramName } from './programs.ts'
 import { drain, makeReport, type Report } from './report.ts'
+import type { SessionReport } from './session-report.ts'
 import { fetchStatus } from './status.ts'
 import { LiveView } from './table.ts'
 
@@ -16,6 +19,7 @@ const refreshMs = 500
 /** The first reading may have been under way, the second is the last that counts, the third lets its parent settle it. */
 const settleReadings = 3
 const settleSeconds = 15
+const stationSeconds = 30
 const { stdout, stderr } = process
 
 class Interrupted extends Error {}
@@ -42,11 +46,33 @@ function makeFolder(): string {
   return folder
 }
 
-/** Starts a program and waits until it says that it runs; ends everything when it ends by itself. */
-async function start(name: ProgramName, config: string, event: string): Promise<Program> {
+async function makeHouse(): Promise<House> {
+  const folder = makeFolder()
+  const [[modbus = 0, mqtt = 0, web = 0, ocpp = 0], drivers] = await Promise.all([
+    freePorts(4),
+    signDrivers(folder, chargers),
+  ])
+  return writeHouse(folder, { modbus, mqtt, web }, { charging: { port: ocpp, drivers } })
+}
+
+/** Starts a program, notes it as one to be stopped, and waits until it says that it runs. */
+async function start(programs: Program[], name: ProgramName, config: string): Promise<Program> {
   const program = new Program(name, ['--config', config])
-  await program.event(event)
+  programs.push(program)
+  await program.event(`${name}.started`)
   return program
+}
+
+/** The drivers come once the gateway has taken their stations: from here on the time counts. */
+async function stationsTaken(sim: Program): Promise<void> {
+  const limit = AbortSignal.timeout(stationSeconds * 1000)
+  const late = new Promise<never>((_, reject) => {
+    limit.onabort = () => reject(new Error(`the gateway did not take every station within ${stationSeconds} s`))
+  })
+  const taken = chargers.map(({ id }) =>
+    sim.event((line) => line.event === 'sim.station.connection.accepted' && line['station'] === id),
+  )
+  await Promise.race([Promise.all(taken), late])
 }
 
 async function watch(house: House, untilMs: number, programs: readonly Program[], isInterrupted: () => boolean) {
@@ -67,10 +93,12 @@ async function watch(house: House, untilMs: number, programs: readonly Program[]
  * The meters are read one after the other, so their last registers are of different moments. Nothing flows any more
  * from here on, and each meter is read again until all agree: then the house's books close to the last watt-hour.
  */
-async function settle(house: House, [sim]: readonly Program[]): Promise<void> {
-  sim?.signal('SIGHUP')
+async function settle(house: House, sim: Program): Promise<void> {
+  sim.signal('SIGHUP')
   const before = await fetchStatus(house.webUrl)
-  const target = new Map(before?.points.map(({ id, lastSigned }) => [id, (lastSigned?.sequence ?? 0) + settleReadings]))
+  // A charger where nobody came yet has no chain that anybody would wait for.
+  const spoken = before?.points.flatMap(({ id, lastSigned }) => (lastSigned ? [{ id, ...lastSigned }] : [])) ?? []
+  const target = new Map(spoken.map(({ id, sequence }) => [id, sequence + settleReadings]))
   const untilMs = performance.now() + settleSeconds * 1000
   while (performance.now() < untilMs) {
     const status = await fetchStatus(house.webUrl)
@@ -79,35 +107,43 @@ async function settle(house: House, [sim]: readonly Program[]): Promise<void> {
   }
 }
 
+const kwh = (wh: number) => `${(wh / 1000).toFixed(3)} kWh`
+
+function summariseSession({ station, place, driver, wh, state, completeness, entry }: SessionReport): string {
+  const booked = entry === undefined ? state : `booked as entry ${entry}`
+  return `  session at ${station}/${place} by ${driver ?? 'nobody known'}: ${kwh(wh)}, ${completeness}, ${booked}`
+}
+
 function summarise(report: Report): string {
-  const kwh = (wh: number) => `${(wh / 1000).toFixed(3)} kWh`
   const points = report.points.map(
     ({ id, records, receiptsUpTo, mintedWh, burnedWh }) =>
       `  ${id.padEnd(10)} ${records} records, receipts up to ${receiptsUpTo}, minted ${kwh(mintedWh)}, burned ${kwh(burnedWh)}`,
   )
   const total = `minted ${kwh(report.mintedWh)} - burned ${kwh(report.burnedWh)} = ${kwh(report.supplyWh)} of WATT`
   const verdict = report.balanced ? 'everything balances' : `NOT balanced:\n  ${report.problems.join('\n  ')}`
-  return `${points.join('\n')}\n${total}, carried ${kwh(report.carriedWh)}; ${verdict}\n`
+  const lines = [...points, ...report.sessions.map(summariseSession)]
+  return `${lines.join('\n')}\n${total}, carried ${kwh(report.carriedWh)}; ${verdict}\n`
 }
 
 async function runDemo({ durationSeconds, reportPath }: DemoOptions): Promise<boolean> {
   let interrupted = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => (interrupted = true))
-  const [modbus = 0, mqtt = 0, web = 0] = await freePorts(3)
-  const house = writeHouse(makeFolder(), { modbus, mqtt, web })
+  const house = await makeHouse()
   const programs: Program[] = []
   try {
-    programs.push(await start('sim', house.simConfig, 'sim.started'))
-    programs.push(await start('ledger', house.ledgerConfig, 'ledger.started'))
-    const gateway = await start('gateway', house.gatewayConfig, 'gateway.started')
-    programs.push(gateway)
+    const [sim] = await Promise.all([
+      start(programs, 'sim', house.simConfig),
+      start(programs, 'ledger', house.ledgerConfig),
+    ])
+    const gateway = await start(programs, 'gateway', house.gatewayConfig)
+    await stationsTaken(sim)
     stdout.write(`the line runs; its files are in ${house.folder}, the gateway answers at ${house.webUrl}/status\n`)
     const untilMs =
       durationSeconds === undefined ? Number.POSITIVE_INFINITY : performance.now() + durationSeconds * 1000
     await watch(house, untilMs, programs, () => interrupted)
     if (interrupted && durationSeconds !== undefined) throw new Interrupted('interrupted before the end')
     stdout.write('draining ...\n')
-    await settle(house, programs)
+    await settle(house, sim)
     await gateway.stop()
     await drain(house, drainSeconds)
     const report = await makeReport(house)

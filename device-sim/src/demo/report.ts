@@ -12,9 +12,11 @@ import {
 } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
+import { type GatewaySession, readCharging } from './charging-books.ts'
 import type { House } from './house.ts'
 import { type LedgerPoint, readLedger } from './ledger-books.ts'
 import { runCommand } from './programs.ts'
+import { type ChargerFacts, examineSessions, type SessionReport } from './session-report.ts'
 
 /** One metering point's part of the report. A point with two registers counts net: export − import. */
 export interface PointReport {
@@ -29,6 +31,8 @@ export interface PointReport {
   readonly burnedWh: number
   /** Of a point with children: net that was neither burned nor may be minted, and readings not settled yet. */
   readonly carriedWh: number
+  /** Of a charger: counted in a session that has not ended. */
+  readonly openWh: number
   readonly publicKeySpki: string
 }
 
@@ -37,6 +41,8 @@ export interface Report {
   readonly gatewayConfig: string
   readonly ledgerConfig: string
   readonly points: readonly PointReport[]
+  /** Oldest first. */
+  readonly sessions: readonly SessionReport[]
   readonly mintedWh: number
   readonly burnedWh: number
   /** Minted − burned: the sum of all owners' WATT and grid accounts. */
@@ -63,8 +69,21 @@ const meterSchema = v.object({
   role: v.string(),
   behind: v.optional(v.string()),
 })
-const configSchema = v.object({ gateway: v.object({ id: v.string() }), meters: v.array(meterSchema) })
-type Meter = v.InferOutput<typeof meterSchema>
+const stationSchema = v.object({
+  id: v.string(),
+  behind: v.optional(v.string()),
+  connectors: v.array(v.object({ id: v.number() })),
+})
+const configSchema = v.object({
+  gateway: v.object({ id: v.string() }),
+  meters: v.array(meterSchema),
+  ocpp: v.optional(v.object({ stations: v.array(stationSchema) })),
+})
+type Config = v.InferOutput<typeof configSchema>
+/** A metering point: a meter, or a connector of a charging station. */
+interface Meter extends v.InferOutput<typeof meterSchema> {
+  readonly place?: { readonly station: string; readonly connector: number }
+}
 
 interface PointFacts {
   readonly meter: Meter
@@ -97,19 +116,25 @@ async function readExhibits({ gatewayConfig }: House, gatewayId: string): Promis
 /** Compares what the gateway signed with what the ledger booked, by the programs' own commands. */
 export async function makeReport(house: House): Promise<Report> {
   const config = v.parse(configSchema, parse(readFileSync(house.gatewayConfig, 'utf8')))
-  const [exhibits, { balances, quarantine, audit }] = await Promise.all([
+  const [exhibits, { balances, quarantine, audit }, books] = await Promise.all([
     readExhibits(house, config.gateway.id),
     readLedger(house.ledgerConfig),
+    config.ocpp === undefined ? { sessions: [], records: [] } : readCharging(house.gatewayConfig, house.ledgerConfig),
   ])
-  const facts = config.meters.map((meter) =>
+  const facts = [...config.meters, ...listChargers(config, books.sessions)].map((meter) =>
     examinePoint(
       exhibits,
       meter,
       balances.points.find(({ point }) => point === `${config.gateway.id}/${meter.id}`),
     ),
   )
+  const charging = examineSessions(
+    books,
+    facts.flatMap((fact) => toChargerFacts(fact, config.gateway.id)),
+  )
   const problems = [
     ...facts.flatMap((fact) => fact.problems),
+    ...charging.problems,
     ...facts.flatMap((fact) => examineTree(fact, facts)),
     ...audit.faults.map(({ place, code, message }) => `${place}: ${code}: ${message}`),
     ...quarantine.messages.map(({ code, reason }) => `quarantine: ${code}: ${reason}`),
@@ -120,6 +145,7 @@ export async function makeReport(house: House): Promise<Report> {
     gatewayConfig: house.gatewayConfig,
     ledgerConfig: house.ledgerConfig,
     points: facts.map(({ report }) => report),
+    sessions: charging.sessions,
     mintedWh: Number(balances.mintedWh),
     burnedWh: Number(balances.burnedWh),
     supplyWh: Number(balances.supplyWh),
@@ -129,6 +155,26 @@ export async function makeReport(house: House): Promise<Report> {
     balanced: problems.length === 0,
     problems,
   }
+}
+
+// A charging point is named as the gateway does it (`<station>.<connector>`), and by the version that its station speaks.
+function listChargers({ ocpp }: Config, sessions: readonly GatewaySession[]): readonly Meter[] {
+  return (ocpp?.stations ?? []).flatMap(({ id, behind, connectors }) =>
+    connectors.map((connector) => ({
+      id: `${id}.${connector.id}`,
+      profile: sessions.find(({ station }) => station === id)?.version ?? 'ocpp',
+      role: 'charger',
+      ...(behind === undefined ? {} : { behind }),
+      place: { station: id, connector: connector.id },
+    })),
+  )
+}
+
+function toChargerFacts({ meter, netWh, report }: PointFacts, gatewayId: string): readonly ChargerFacts[] {
+  const { id, place } = meter
+  if (place === undefined) return []
+  const { burnedWh, openWh } = report
+  return [{ id, point: `${gatewayId}/${id}`, ...place, countedWh: Number(-netWh), burnedWh, openWh }]
 }
 
 function examinePoint(exhibits: Exhibits, meter: Meter, point: LedgerPoint | undefined): PointFacts {
@@ -158,13 +204,14 @@ function examinePoint(exhibits: Exhibits, meter: Meter, point: LedgerPoint | und
       id: meter.id,
       profile: meter.profile,
       role: meter.role,
-      firstRegisterWh: Number(meter.role === 'consumer' ? -firstWh : firstWh),
-      lastRegisterWh: Number(meter.role === 'consumer' ? -lastWh : lastWh),
+      firstRegisterWh: Number(takesOnly(meter) ? -firstWh : firstWh),
+      lastRegisterWh: Number(takesOnly(meter) ? -lastWh : lastWh),
       records,
       receiptsUpTo: point?.sequence ?? 0,
       mintedWh: Number(point?.mintedWh ?? 0n),
       burnedWh: Number(point?.burnedWh ?? 0n),
       carriedWh: Number(point?.carriedWh ?? 0n),
+      openWh: Number(point?.openWh ?? 0n),
       publicKeySpki: spki,
     },
     problems: [
@@ -175,20 +222,25 @@ function examinePoint(exhibits: Exhibits, meter: Meter, point: LedgerPoint | und
   }
 }
 
-// A point without children books its own registers; one with children makes the whole tree come out at its own net.
+function takesOnly({ role }: Meter): boolean {
+  return role === 'consumer' || role === 'charger'
+}
+
+// A point without children books its own registers; what a session there has counted is booked with its end. One
+// with children makes the whole tree come out at its own net.
 function examineTree({ meter, netWh, report }: PointFacts, all: readonly PointFacts[]): string[] {
   const below = (id: string): PointFacts[] =>
     all.filter(({ meter: { behind } }) => behind === id).flatMap((child) => [child, ...below(child.meter.id)])
   const tree = below(meter.id)
-  const bookedOf = ({ report: { mintedWh, burnedWh } }: PointFacts) => mintedWh - burnedWh
+  const bookedOf = (point: PointReport) => point.mintedWh - point.burnedWh - point.openWh
   const isRoot = meter.behind === undefined
   if (tree.length === 0) {
     const expected = meter.role === 'storage' ? 0 : Number(netWh)
-    const booked = report.mintedWh - report.burnedWh
+    const booked = bookedOf(report)
     return booked === expected ? [] : [`${meter.id}: registers moved by ${expected} Wh, ${booked} Wh were booked`]
   }
   if (!isRoot) return []
-  const booked = tree.reduce((sum, fact) => sum + bookedOf(fact), report.mintedWh - report.burnedWh)
+  const booked = tree.reduce((sum, fact) => sum + bookedOf(fact.report), bookedOf(report))
   const carried = [...tree, { report }].reduce((sum, fact) => sum + fact.report.carriedWh, 0)
   return booked + carried === Number(netWh)
     ? []

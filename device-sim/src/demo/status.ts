@@ -14,11 +14,21 @@ const pointSchema = v.object({
   publicKeySpki: v.string(),
 })
 
-const statusSchema = v.object({ points: v.array(pointSchema) })
+const sessionSchema = v.object({
+  station: v.string(),
+  connector: v.number(),
+  begunAt: v.number(),
+  endedAt: v.optional(v.number()),
+  wh,
+  completeness: v.string(),
+})
+
+const statusSchema = v.object({ points: v.array(pointSchema), sessions: v.optional(v.array(sessionSchema), []) })
 
 /** What a gateway says of its metering points right now. */
 export type GatewayStatus = v.InferOutput<typeof statusSchema>
 export type PointStatus = GatewayStatus['points'][number]
+export type SessionStatus = GatewayStatus['sessions'][number]
 
 /** Asks a gateway; undefined while it does not answer. */
 export async function fetchStatus(webUrl: string): Promise<GatewayStatus | undefined> {

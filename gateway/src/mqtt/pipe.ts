@@ -137,6 +137,8 @@ function toOptions({ username, passwordFile, tls }: MqttConfig, clientId: string
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
+    // The cache holds a buffer for each of 65,536 numbers: ten megabytes that a small board can use better.
+    writeCache: false,
     keepalive: keepaliveSeconds,
     connectTimeout: connectWithinMs,
     ...(username === undefined ? {} : { username }),

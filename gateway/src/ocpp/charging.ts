@@ -7,11 +7,13 @@ import { errorFields, type Log } from '../log.ts'
 import { systemScheduler } from '../modbus/scheduler.ts'
 import type { SessionSigner } from '../sessions/session-signer.ts'
 import { SessionSink } from '../sessions/session-sink.ts'
+import { type SessionView, viewSessions } from '../sessions/session-view.ts'
 import { SignedValues, takingSignedValues } from '../sessions/signed-values.ts'
 import type { SiteView } from '../smart-charging/controller.ts'
 import type { SmartCharging } from '../smart-charging/smart-charging.ts'
 import type { Store } from '../store/database.ts'
 import { OcppJournal } from '../store/ocpp-journal.ts'
+import { SessionStore } from '../store/sessions.ts'
 import { Commissioner } from './adopt/commissioner.ts'
 import { openAuthority } from './authority/open-authority.ts'
 import { type ControlServer, startControl } from './control-server.ts'
@@ -25,6 +27,8 @@ import { makeWebSocketDial } from './upstream/web-socket-wire.ts'
 
 /** Everything that serves charging stations. */
 export interface Charging {
+  /** The latest sessions. */
+  sessions(): readonly SessionView[]
   /** How the house's current is shared; undefined where it is not. */
   site(): SiteView | undefined
   /** Ends sessions that nobody will end; forgets those that are old, and messages that tell of no energy. */
@@ -57,7 +61,7 @@ const renewEveryMs = 3_600_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log, openSite, signer } = parts
+  const { config, store, clock, log, openSite, signer } = parts
   const link: StationLink = {
     stations: () => csms.stations(),
     call: (stationId, action, payload) => csms.call(stationId, action, payload),
@@ -68,7 +72,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
   const taking = takingSignedValues(sink, values)
   const site = openSite?.((...request) => csms.call(...request))
-  const upstream = openUpstream(parts, { drivers, site, callStation: link.call })
+  const upstream = openUpstream(parts, { drivers, site })
   const authority = config.authority && (await openAuthority(config.authority, parts))
   const csms: Csms = new Csms({
     config,
@@ -84,20 +88,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     onReady: (stationId) => commissioner.ready(stationId),
   })
   const commissioner = new Commissioner({ config, csms, clock, log })
-  // Before the stations: whoever reads that they are served may give commands.
-  const control = await startControl(dataDir, { csms, commissioner, drivers }).catch(
-    (error: unknown): ControlServer | undefined => {
-      // Stations are served all the same; the command says that it reaches nobody.
-      log.warn('ocpp.control.unavailable', errorFields(error))
-      return undefined
-    },
-  )
-  try {
-    await csms.start()
-  } catch (error) {
-    await control?.close()
-    throw error
-  }
+  const control = await openPorts(parts, { csms, commissioner, drivers })
   const renewing = setInterval(() => {
     if (authority?.renewServer() === true) csms.renewTls()
     void csms.certificates?.renewDue()
@@ -105,6 +96,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   upstream?.start()
   site?.start()
   const journal = new OcppJournal(store)
+  const sessions = new SessionStore(store)
   return {
     prune: (beforeMs) => {
       journal.prune({ beforeMs, most: mostOtherFrames, chunk: pruneChunk })
@@ -112,6 +104,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       drivers.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
+        values.tidy({ beforeMs })
       } catch (error) {
         // Comes again in a minute. The tidying of everything else must not wait for it.
         log.warn('ocpp.sessions.tidy.failed', errorFields(error))
@@ -119,6 +112,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     },
     upstream: () => upstream?.views() ?? new Map(),
     site: () => site?.view(),
+    sessions: () => viewSessions(sessions),
     stop: async () => {
       drivers.stop()
       site?.stop()
@@ -131,15 +125,33 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   }
 }
 
+// The socket comes before the stations: whoever reads that they are served may give commands.
+async function openPorts(
+  { dataDir, log }: ChargingParts,
+  served: Parameters<typeof startControl>[1] & { readonly csms: Csms },
+): Promise<ControlServer | undefined> {
+  const control = await startControl(dataDir, served).catch((error: unknown): ControlServer | undefined => {
+    // Stations are served all the same; the command says that it reaches nobody.
+    log.warn('ocpp.control.unavailable', errorFields(error))
+    return undefined
+  })
+  try {
+    await served.csms.start()
+    return control
+  } catch (error) {
+    await control?.close()
+    throw error
+  }
+}
+
 interface UpstreamNeighbours {
   readonly drivers: { readonly authorizer: Authorizer; readonly reserving: Reserving }
   readonly site: SmartCharging | undefined
-  readonly callStation: Csms['call']
 }
 
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  { drivers, site, callStation }: UpstreamNeighbours,
+  { drivers, site }: UpstreamNeighbours,
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
   const { authorizer, reserving } = drivers
@@ -162,6 +174,6 @@ function openUpstream(
     authorizer,
     rules,
     random: Math.random,
-    callStation,
+    callStation: (stationId, action, payload) => reserving.passOn(stationId, action, payload),
   })
 }

@@ -7,15 +7,16 @@ import { formatPublicKey, type PointId, parseCertificate, verifyRange, verifyRec
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import { cp1, openSessionRig, type SessionRig, sessionConfig } from '../../test/signer-rig.ts'
-import { HandClock, makeTempFolder, type RigOptions } from '../../test/signing-rig.ts'
+import { HandClock, makeTempFolder } from '../../test/signing-rig.ts'
 import { exportRecords, printCertificates, printKeys } from '../commands.ts'
 import { recover } from '../recover.ts'
 import { databasePath } from '../store/database.ts'
 import { getPoint } from '../store/points.ts'
-import { findSessionRecord } from '../store/session-records.ts'
+import { findRecordPlace, findSessionRecord } from '../store/session-records.ts'
 import { listChargingPoints, nameChargingPoint } from './charging-points.ts'
+import { beatMsOf } from './point-signer.ts'
 
-function open(t: ExecutionContext, options: Partial<RigOptions> & { stations?: string } = {}): SessionRig {
+function open(t: ExecutionContext, options: Partial<Parameters<typeof openSessionRig>[0]> = {}): SessionRig {
   const rig = openSessionRig({ dataDir: makeTempFolder(t.teardown), ...options })
   t.teardown(() => rig.close())
   return rig
@@ -96,6 +97,9 @@ test('a mark is signed once, whatever is said again, and leads to its record', (
   )
   t.like(findSessionRecord(rig.session.store, 1, 'end'), { sequence: 3, registerWh: 1_300n, state: 'ok' })
   t.is(findSessionRecord(rig.session.store, 2, 'end'), undefined)
+  const [{ epoch } = { epoch: 0 }] = rig.records()
+  t.is(findRecordPlace(rig.session.store, 1, 'end'), `${cp1}@${epoch}/3`)
+  t.is(findRecordPlace(rig.session.store, 2, 'end'), undefined)
 })
 
 test('a doubt is signed as a doubt: with its register where a state is named, without one otherwise', (t) => {
@@ -256,6 +260,20 @@ test('a charging point behind a meter says that nothing was told, so that the me
   t.like(verify(rig), { ok: true })
   rig.charge('begin', 1_500, { sessionId: 2, place: { stationId: 'CP2', connectorId: 1 } })
   t.is(beatAfter(600) - 3, 1, 'no meter waits for one that stands behind none')
+})
+
+test('a charging point behind a meter that is read often says as often that nothing was told', (t) => {
+  const rig = open(t, { stations: '{ id: CP1, behind: roof }', intervalSeconds: 2 })
+  rig.charge('begin', 1_000)
+  rig.charge('end', 1_500)
+  for (const expected of [0, 1, 1, 2]) {
+    rig.clock.nowMs += 1_000
+    rig.signer.beat()
+    t.is(rig.told.silent.length, expected)
+  }
+  t.is(beatMsOf(rig.config), 1_000)
+  t.is(beatMsOf(sessionConfig('/nowhere', { stations: '{ id: CP1, behind: roof }' })), 15_000)
+  t.is(beatMsOf(sessionConfig('/nowhere', { stations: '{ id: CP1 }', intervalSeconds: 2 })), 15_000)
 })
 
 test('SPEC-32: a charging point signs on in the new epoch of a restored database', (t) => {

@@ -54,10 +54,12 @@ const marks: Readonly<Record<SessionReading['mark'], TransactionMark | undefined
   end: 'E',
 }
 
-/** A charging point that says nothing lets the meter above it wait at most this long. */
-const idleMs = 60_000
+/** A charging point that says nothing lets the meter above it wait for about one interval of that meter, within these. */
+const shortestIdleMs = 1_000
+const longestIdleMs = 60_000
 /** While a session is open its own readings are waited for: without them, that meter would book what is charged here. */
 const chargingMs = 15 * 60_000
+const longestBeatMs = 15_000
 
 /** Signs what sessions have measured under the key of their charging point, on the way that meters' readings go. */
 export class PointSigner implements SessionSigner {
@@ -102,12 +104,12 @@ export class PointSigner implements SessionSigner {
    * once they have spoken past it (SPEC-84). The record says that nothing was told, and repeats no value (SPEC-22).
    */
   beat(): void {
-    const { store, writer, clock, events } = this.#parts
+    const { config, store, writer, clock, events } = this.#parts
     const now = clock.now()
     for (const known of this.#known.values()) {
       const row = known.setup.behind === undefined ? undefined : findPoint(store, known.setup.point)
       if (row === undefined) continue // no meter waits, or nothing was signed yet
-      const pauseMs = isSessionOpen(store, row.number) ? chargingMs : idleMs
+      const pauseMs = isSessionOpen(store, row.number) ? chargingMs : idleMsBelow(config, known.setup.behind)
       if (Math.abs(now - known.signedAt) < pauseMs) continue
       const moment = { takenAt: now, clockStatus: clock.status(), bootId: '', uptimeMs: 0 }
       const prepared = writer.prepare(known.setup, () => ({ takenAt: now, serial: formatSerial(known.point.place) }))
@@ -141,6 +143,21 @@ export class PointSigner implements SessionSigner {
   #prepare({ setup, point }: Known, { takenAt }: SessionReading): PreparedPoint {
     return this.#parts.writer.prepare(setup, () => ({ takenAt, serial: formatSerial(point.place) }))
   }
+}
+
+/** How often a charging point behind a meter is to be asked whether it has to say that it is idle. */
+export function beatMsOf(config: GatewayConfig): number {
+  const parents = (config.ocpp?.stations ?? []).flatMap(({ behind, connectors = [] }) => [
+    behind,
+    ...connectors.map((connector) => connector.behind),
+  ])
+  return Math.min(longestBeatMs, ...parents.map((behind) => idleMsBelow(config, behind) / 2))
+}
+
+function idleMsBelow({ meters }: Pick<GatewayConfig, 'meters'>, behind: string | undefined): number {
+  const { intervalSeconds } = meters.find(({ id }) => id === behind) ?? {}
+  if (intervalSeconds === undefined) return longestIdleMs
+  return Math.min(longestIdleMs, Math.max(shortestIdleMs, intervalSeconds * 1000))
 }
 
 function keyOf({ stationId, connectorId }: ChargingPlace): string {

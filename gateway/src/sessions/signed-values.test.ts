@@ -25,7 +25,12 @@ function open(t: ExecutionContext, stations = ''): Rig {
   const store = openStore(dataDir)
   t.teardown(() => store.close())
   const log = new KeptLog()
-  const values = new SignedValues({ config: sessionConfig(dataDir, stations), store, log, verifier: foreignVerifier })
+  const values = new SignedValues({
+    config: sessionConfig(dataDir, { stations }),
+    store,
+    log,
+    verifier: foreignVerifier,
+  })
   let frame = 0
   return {
     store,

@@ -319,4 +319,14 @@ export const migrations: readonly string[] = [
     adopted_at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Of a reservation that upstream asked for: its number at the station, and the request as the station gets it.
+  ALTER TABLE permits ADD COLUMN station_number INTEGER;
+  ALTER TABLE permits ADD COLUMN request TEXT;
+  CREATE INDEX permits_passed_on ON permits (station, station_number) WHERE station_number IS NOT NULL;
+  `,
+  `
+  -- SPEC-95: each key's word on its successor, with the successor's certificate, a line each, the oldest first.
+  ALTER TABLE points ADD COLUMN rotations TEXT NOT NULL DEFAULT '';
+  `,
 ]

@@ -45,6 +45,18 @@ export function findSessionRecord(store: Store, sessionId: number, mark: 'begin'
   return row === undefined ? undefined : toSessionRecord(store, row)
 }
 
+/** What a mark of a session was signed as, as `<point>@<epoch>/<sequence>`. */
+export function findRecordPlace(store: Store, sessionId: number, mark: 'begin' | 'end'): string | undefined {
+  const place: unknown = store
+    .sql(
+      `SELECT points.point || '@' || session_records.epoch || '/' || session_records.sequence
+       FROM session_records JOIN points ON points.number = session_records.point WHERE session = ? AND mark = ?`,
+    )
+    .pluck()
+    .get(sessionId, mark)
+  return typeof place === 'string' ? place : undefined
+}
+
 /** A session that has ended, with what its begin and end were signed as. */
 export interface EndedSession {
   readonly begin: SessionRecord | undefined

@@ -1,9 +1,12 @@
-import { driverOf, parseOcmfText, type Role, roles, WattError, type Wh } from '@wattline/protocol'
-import { type Entry, genesisHash, hashEntry, type Posting, sumOf, toPostings } from '../ledger/journal.ts'
-import { accountOf } from '../ledger/ledger.ts'
-import { type Terms, toPointId } from '../registry.ts'
+import { driverOf, parseOcmfText, type Registers, roles, WattError, type Wh } from '@wattline/protocol'
+import * as v from 'valibot'
+import { accountOf, assetOf, assets, classOf, isWithinBounds } from '../ledger/accounts.ts'
+import { findBreach, findImbalance, meterKinds } from '../ledger/entry-kinds.ts'
+import { type Entry, genesisHash, hashEntry, type Posting, toPostings } from '../ledger/journal.ts'
+import { type Place, type Terms, toPointId } from '../registry.ts'
 import type { Database, Statement } from '../store/database.ts'
 import type { Faults } from './report.ts'
+import { TransferAudit } from './transfer-audit.ts'
 
 /** Terms and key as one enrolment entry states them. */
 export interface StatedTerms {
@@ -11,6 +14,8 @@ export interface StatedTerms {
   readonly point: string
   readonly terms: Terms
   readonly key: string
+  /** Set where an order has waited: its entry, the place that it names, and the first record that it counts for. */
+  readonly order?: { readonly entry: number; readonly after: Place; readonly at: Place }
 }
 
 interface EntryRow extends Omit<Entry, 'postings'> {
@@ -18,23 +23,29 @@ interface EntryRow extends Omit<Entry, 'postings'> {
   readonly hash: string
 }
 
-/** Checks the journal by itself: its chain, its sums, its balances, and that each booking has a record behind it. */
+/**
+ * Checks the journal by itself: its chain, its sums, its balances and their bounds, and that each entry moves what its
+ * kind's rule says, each booking with a record behind it.
+ */
 export class JournalAudit {
   readonly #db: Database
   readonly #faults: Faults
   readonly #postings: Statement<[number], Posting>
-  readonly #record: Statement<[string, number, number], { text: string }>
+  readonly #record: Statement<[string, number, number], { text: string; terms: number }>
   readonly #balances = new Map<string, Wh>()
-  readonly #owners = new Map<string, string>()
+  /** By the entry that states the terms: what is settled late is booked by those of its record. */
+  readonly #owners = new Map<number, { readonly point: string | null; readonly owner: string }>()
+  readonly #transfers: TransferAudit
 
   constructor(db: Database, faults: Faults) {
     this.#db = db
     this.#faults = faults
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
     this.#record = db.prepare(
-      `SELECT text FROM record JOIN point ON point.id = record.point
+      `SELECT text, record.terms FROM record JOIN point ON point.id = record.point
        WHERE point.name = ? AND record.epoch = ? AND record.sequence = ?`,
     )
+    this.#transfers = new TransferAudit(db, (account) => this.#balances.get(account) ?? 0n)
   }
 
   /** Gives the number of entries and accounts. */
@@ -81,13 +92,30 @@ export class JournalAudit {
 
   #checkPostings(entry: Entry): void {
     const place = `entry ${entry.id}`
-    const sum = sumOf(entry.postings)
-    if (sum !== 0n) this.#faults.add(place, 'journal/unbalanced', `its postings sum to ${sum}`)
-    if (entry.kind === 'enrolment') this.#owners.set(entry.point ?? '', ownerIn(entry.note))
-    if (['claim', 'remainder', 'session'].includes(entry.kind)) this.#checkBooking(entry, place)
-    else if (entry.postings.length > 0) this.#faults.add(place, 'journal/broken', `'${entry.kind}' moves WATT`)
+    const breach = findBreach(entry.kind, entry.postings)
+    const imbalance = breach === undefined ? findImbalance(entry.postings) : undefined
+    if (breach !== undefined) this.#faults.add(place, 'journal/broken', breach)
+    else if (imbalance !== undefined) {
+      this.#faults.add(place, 'journal/unbalanced', `its ${imbalance.asset} postings sum to ${imbalance.sum}`)
+    }
+    if (statesTerms(entry)) this.#owners.set(entry.id, { point: entry.point, owner: ownerIn(entry.note) })
+    if (meterKinds.some((kind) => kind === entry.kind)) this.#checkBooking(entry, place)
+    else this.#checkTransfer(entry, place)
     for (const { account, amount } of entry.postings) {
-      this.#balances.set(account, (this.#balances.get(account) ?? 0n) + amount)
+      const after = (this.#balances.get(account) ?? 0n) + amount
+      this.#balances.set(account, after)
+      if (!isWithinBounds(account, after)) {
+        this.#faults.add(place, 'journal/broken', `'${account}' holds ${after} after it`)
+      }
+    }
+  }
+
+  #checkTransfer(entry: Entry, place: string): void {
+    try {
+      this.#compare(place, this.#transfers.expect(entry), entry.postings)
+    } catch (error) {
+      if (!(error instanceof WattError || error instanceof SyntaxError)) throw error
+      this.#faults.add(place, 'journal/broken', error.message)
     }
   }
 
@@ -105,16 +133,19 @@ export class JournalAudit {
     }
     // Who pays for a session stands in the signed text; that it is one, the audit of the records shows.
     const driver = entry.kind === 'session' ? driverIn(record.text) : undefined
-    const owner = driver ?? this.#owners.get(point) ?? ''
+    const stated = this.#owners.get(record.terms)
+    const owner = driver ?? (stated?.point === point ? stated.owner : '')
     const amountOf = (account: string) => entry.postings.find((posting) => posting.account === account)?.amount ?? 0n
     const mintWh = -amountOf(accountOf.minted(point))
     const burnWh = amountOf(accountOf.burned(point))
     const balance = this.#balances.get(accountOf.owner(owner)) ?? 0n
     const expected = toPostings({ point: toPointId(point), owner, mintWh, burnWh }, balance)
-    if (formatPostings(expected) !== formatPostings(entry.postings)) {
-      const got = formatPostings(entry.postings)
-      this.#faults.add(place, 'journal/broken', `postings ${formatPostings(expected)} expected, got ${got}`)
-    }
+    this.#compare(place, expected, entry.postings)
+  }
+
+  #compare(place: string, expected: readonly Posting[], got: readonly Posting[]): void {
+    const [wanted, found] = [expected, got].map(formatPostings)
+    if (wanted !== found) this.#faults.add(place, 'journal/broken', `postings ${wanted} expected, got ${found}`)
   }
 
   #checkBalances(): number {
@@ -126,9 +157,13 @@ export class JournalAudit {
       if (expected === got) continue
       this.#faults.add(`account ${account}`, 'journal/unbalanced', `${expected} expected by the journal, got ${got}`)
     }
-    const sum = rows.reduce((total, { amount }) => total + amount, 0n)
-    if (sum !== 0n)
-      this.#faults.add('journal', 'journal/unbalanced', `minted - burned differs from the supply by ${sum}`)
+    for (const asset of assets) {
+      const ours = rows.filter(({ account }) => classOf(account) !== undefined && assetOf(account) === asset)
+      const sum = ours.reduce((total, { amount }) => total + amount, 0n)
+      if (sum === 0n) continue
+      this.#faults.add('journal', 'journal/unbalanced', `${asset}: what was made less what is gone differs by ${sum}`)
+    }
+    this.#transfers.finish(this.#faults)
     return stored.size
   }
 }
@@ -146,38 +181,86 @@ function driverIn(text: string): string | undefined {
   }
 }
 
+function statesTerms({ kind }: { readonly kind: string }): boolean {
+  return kind === 'enrolment' || kind === 'rotation'
+}
+
 function ownerIn(note: string): string {
-  const content: unknown = JSON.parse(note)
-  const owner: unknown = typeof content === 'object' && content !== null ? Reflect.get(content, 'owner') : undefined
-  return typeof owner === 'string' ? owner : ''
+  return readTerms(note).owner
+}
+
+/** What a note says; nothing where it is damaged, which the entry's hash shows. */
+export function readNote(note: string): Readonly<Record<string, unknown>> {
+  try {
+    const content: unknown = JSON.parse(note)
+    return typeof content === 'object' && content !== null ? { ...content } : {}
+  } catch {
+    return {} // no JSON
+  }
 }
 
 /** Every terms that were ever in force, by the entry that states them. */
 export function readStatedTerms(db: Database): ReadonlyMap<number, StatedTerms> {
   const rows = db
     .prepare<[], { id: number; point: string; note: string }>(
-      `SELECT id, point, note FROM entry WHERE kind = 'enrolment' ORDER BY id`,
+      `SELECT id, point, note FROM entry WHERE kind IN ('enrolment', 'rotation') ORDER BY id`,
     )
     .all()
   return new Map(rows.map(({ id, point, note }) => [id, toStatedTerms(id, point, note)]))
 }
 
+const text = v.optional(v.string())
+const whole = v.optional(
+  v.pipe(
+    v.string(),
+    v.regex(/^\d{1,18}$/),
+    v.transform((digits) => BigInt(digits)),
+  ),
+)
+const place = v.object({ epoch: v.number(), sequence: v.number() })
+const noteShape = v.object({
+  owner: v.optional(v.string(), ''),
+  role: v.optional(v.fallback(v.picklist(roles), 'storage'), 'storage'), // an unknown role books nothing
+  behind: text,
+  maxPowerW: v.optional(v.number()),
+  rolloverWh: whole,
+  ownerKey: text,
+  first: v.optional(v.object({ import: whole, export: whole })),
+  key: v.optional(v.string(), ''),
+  order: v.optional(v.number()),
+  after: v.optional(place),
+  at: v.optional(place),
+})
+
+// A note that was damaged states nothing, and books nothing; the entry's hash tells of it.
+function readTerms(note: string): v.InferOutput<typeof noteShape> {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), noteShape), note)
+  return result.success ? result.output : { owner: '', role: 'storage', key: '' }
+}
+
 function toStatedTerms(entry: number, point: string, note: string): StatedTerms {
-  const content: unknown = JSON.parse(note)
-  const field = (name: string): unknown =>
-    typeof content === 'object' && content !== null ? Reflect.get(content, name) : undefined
-  const [behind, maxPowerW, rolloverWh, key] = [field('behind'), field('maxPowerW'), field('rolloverWh'), field('key')]
-  const role: Role = roles.find((known) => known === field('role')) ?? 'storage' // an unknown role books nothing
+  const { key, order, after, at, ...stated } = readTerms(note)
+  const { behind, maxPowerW, rolloverWh, ownerKey, first } = stated
   return {
     entry,
     point,
-    key: typeof key === 'string' ? key : '',
+    key,
+    ...(order === undefined || after === undefined || at === undefined ? {} : { order: { entry: order, after, at } }),
     terms: {
-      owner: ownerIn(note),
-      role,
-      ...(typeof behind === 'string' ? { behind: toPointId(behind) } : {}),
-      ...(typeof maxPowerW === 'number' ? { maxPowerW } : {}),
-      ...(typeof rolloverWh === 'string' ? { rolloverWh: BigInt(rolloverWh) } : {}),
+      owner: stated.owner,
+      role: stated.role,
+      ...(behind === undefined ? {} : { behind: toPointId(behind) }),
+      ...(maxPowerW === undefined ? {} : { maxPowerW }),
+      ...(rolloverWh === undefined ? {} : { rolloverWh }),
+      ...(ownerKey === undefined ? {} : { ownerKey }),
+      ...(first === undefined ? {} : { first: compact(first) }),
     },
+  }
+}
+
+function compact(first: { readonly import?: bigint | undefined; readonly export?: bigint | undefined }): Registers {
+  return {
+    ...(first.import === undefined ? {} : { import: first.import }),
+    ...(first.export === undefined ? {} : { export: first.export }),
   }
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Wh } from '@wattline/protocol'
-import { accountOf, type Booking } from './ledger.ts'
+import { accountOf } from './accounts.ts'
+import type { Booking } from './ledger.ts'
 
 /** One account's part of an entry, in base units. */
 export interface Posting {
@@ -52,9 +53,4 @@ export function toPostings({ point, owner, mintWh, burnWh }: BookingFacts, balan
     { account: accountOf.burned(point), amount: burnWh },
   ]
   return postings.filter(({ amount }) => amount !== 0n)
-}
-
-/** The sum of an entry's postings: zero, or the entry is wrong. */
-export function sumOf(postings: readonly Posting[]): Wh {
-  return postings.reduce((sum, { amount }) => sum + amount, 0n)
 }

@@ -1,11 +1,15 @@
 import type { PointId, Wh } from '@wattline/protocol'
+import type { MeterKind, NoteKind } from './entry-kinds.ts'
+
+export { accountOf } from './accounts.ts'
+export { type NoteKind, noteKinds } from './entry-kinds.ts'
 
 /** Energy of one claim, to be booked once and for ever. */
 export interface Booking {
   /** Names the claim: booking it again changes nothing. */
   readonly claim: string
   /** `session`: the energy of a begin and an end that are a pair (SPEC-87). */
-  readonly kind: 'claim' | 'remainder' | 'session'
+  readonly kind: MeterKind
   readonly point: PointId
   /** Whose accounts it moves: the owner of the point, or the driver of a session. */
   readonly owner: string
@@ -14,10 +18,6 @@ export interface Booking {
   /** Kept beside the postings: how the amount came about. */
   readonly note: object
 }
-
-/** What is written into the journal without moving anything. */
-export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap'] as const
-export type NoteKind = (typeof noteKinds)[number]
 
 /**
  * Where WATT lives. The calls of one transaction of the store are durable together or not at all; an implementation
@@ -33,11 +33,3 @@ export interface Ledger {
   /** Writes down an event and gives its entry. */
   note(kind: NoteKind, point: PointId, note: object): number
 }
-
-export const accountOf = {
-  owner: (owner: string) => `owner:${owner}`,
-  /** The shortfall: consumption that found no WATT. */
-  grid: (owner: string) => `grid:${owner}`,
-  minted: (point: string) => `minted:${point}`,
-  burned: (point: string) => `burned:${point}`,
-} as const

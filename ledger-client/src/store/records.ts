@@ -1,6 +1,7 @@
 import { type ParsedOcmf, parseOcmfText } from '@wattline/protocol'
 import type { Place, Point } from '../registry.ts'
 import type { Database, Statement } from './database.ts'
+import { Seals } from './seal.ts'
 
 /** What became of an accepted record's energy: counted, a new base, kept without counting, or the code that refused it. */
 export type CountOutcome = string
@@ -67,6 +68,7 @@ const heldLimit = 512
 export class Records {
   readonly #at: Statement<[number, number, number], StoredRecord>
   readonly #byTag: Statement<[number, number, string], StoredRecord>
+  readonly #lastCounted: Statement<[number], StoredRecord>
   readonly #bases: Statement<[number, number], { text: string }>
   readonly #insert: Statement<RecordValues, unknown>
   readonly #hold: Statement<
@@ -78,6 +80,7 @@ export class Records {
   readonly #heldNext: Statement<[number, number, number, string, number], HeldRow>
   readonly #drop: Statement<[number, string], unknown>
   readonly #dropPassed: Statement<[number, number, number], unknown>
+  readonly #seals: Seals
   readonly #heldRows = new Map<number, number>()
   readonly #baseCache = new Map<number, ParsedOcmf>()
 
@@ -85,6 +88,10 @@ export class Records {
     const columns = 'id, epoch, sequence, hash, text'
     this.#at = db.prepare(`SELECT ${columns} FROM record WHERE point = ? AND epoch = ? AND sequence = ?`)
     this.#byTag = db.prepare(`SELECT ${columns} FROM record WHERE point = ? AND tag = ? AND hash = ?`)
+    this.#lastCounted = db.prepare(
+      `SELECT ${columns} FROM record WHERE point = ? AND outcome IN ('counted', 'base')
+       ORDER BY epoch DESC, sequence DESC LIMIT 1`,
+    )
     this.#bases = db.prepare(
       // Left to itself SQLite would walk the whole epoch backwards, to save the sorting of one or two rows.
       `SELECT text FROM record INDEXED BY record_tag WHERE point = ? AND tag = ? AND full = 1
@@ -108,6 +115,7 @@ export class Records {
     )
     this.#drop = db.prepare('DELETE FROM held WHERE point = ? AND digest = ?')
     this.#dropPassed = db.prepare('DELETE FROM held WHERE point = ? AND (epoch, sequence) <= (?, ?)')
+    this.#seals = new Seals(db)
     db.onStale(() => {
       this.#heldRows.clear()
       this.#baseCache.clear()
@@ -124,6 +132,11 @@ export class Records {
     return this.#byTag.get(point.rowId, tagOf(hash), hash)
   }
 
+  /** The last record whose registers counted. */
+  lastCounted(point: Point): StoredRecord | undefined {
+    return this.#lastCounted.get(point.rowId)
+  }
+
   /** The full texts that a frame's tag may mean, newest first (SPEC-40). */
   bases(point: Point, baseTag: string): readonly ParsedOcmf[] {
     const cached = this.#baseCache.get(point.rowId)
@@ -138,7 +151,7 @@ export class Records {
     const { point, parsed, full } = record
     const { epoch, sequence, takenAt } = parsed.record
     const tag = tagOf(parsed.hash)
-    this.#insert.run(
+    const { lastInsertRowid } = this.#insert.run(
       point.rowId,
       epoch,
       sequence,
@@ -154,6 +167,7 @@ export class Records {
       record.netWh,
       record.bookedWh ?? null,
     )
+    this.#seals.add(Number(lastInsertRowid), record.text)
     // A new base with the tag of the cached one makes the tag ambiguous: look again.
     if (full) this.#baseCache.delete(point.rowId)
   }

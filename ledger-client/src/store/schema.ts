@@ -175,6 +175,58 @@ export const migrations: readonly string[] = [
   ALTER TABLE point ADD COLUMN session_sound INTEGER;
   `,
   `
+  -- SPEC-89: reservations, as the journal's entries state them; an index over entries, which the audit works out again.
+  CREATE TABLE reservation (
+    id TEXT PRIMARY KEY,        -- the client's
+    entry INTEGER NOT NULL,
+    asset TEXT NOT NULL,
+    recipient TEXT NOT NULL,    -- empty for what is to be burned
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    expires_at INTEGER NOT NULL,
+    closed INTEGER              -- the entry that posted it, gave it back, or told its expiry
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX reservation_due ON reservation (expires_at, entry) WHERE closed IS NULL;
+  CREATE INDEX reservation_recipient ON reservation (recipient, asset) WHERE closed IS NULL;
+  -- SPEC-90: the most that an owner may hold, as the last entry of kind 'limit' states it.
+  CREATE TABLE account_limit (
+    owner TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    most INTEGER NOT NULL CHECK (most >= 0),
+    entry INTEGER NOT NULL,
+    PRIMARY KEY (owner, asset)
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  -- SPEC-153: orders of wallets and the one answer that each got, in the transaction that carried it out.
+  CREATE TABLE signed_order (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,    -- the hash of the signed body
+    account TEXT NOT NULL,      -- whose order it is
+    nonce INTEGER NOT NULL,
+    other TEXT NOT NULL,        -- who gets; of a post or void, who had reserved
+    text TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    UNIQUE (account, nonce)
+  ) STRICT;
+  CREATE INDEX signed_order_other ON signed_order (other);
+  -- SPEC-154: which wallet speaks for a named owner, as the last entry of kind 'wallet' states it.
+  CREATE TABLE wallet_binding (
+    owner TEXT PRIMARY KEY,
+    address TEXT NOT NULL,
+    entry INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  -- SPEC-53: running digests over the texts of records in the order of acceptance. Records from before have none.
+  CREATE TABLE seal (
+    block INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,     -- row ids of its first and last record
+    last INTEGER NOT NULL,
+    records INTEGER NOT NULL,   -- sealed up to the last one
+    digest TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
   -- SPEC-170: up to where receipts went, where a chain counts. Point 0 says that one does.
   CREATE TABLE final_place (
     point INTEGER PRIMARY KEY,
@@ -182,5 +234,31 @@ export const migrations: readonly string[] = [
     sequence INTEGER NOT NULL,
     hash TEXT NOT NULL
   ) STRICT;
+  `,
+  `
+  -- SPEC-93, SPEC-94: who speaks for a point, what its certificate says of its registers, and the order that waits.
+  ALTER TABLE point ADD COLUMN owner_key TEXT;      -- SPKI hex
+  ALTER TABLE point ADD COLUMN first_import_wh INTEGER;
+  ALTER TABLE point ADD COLUMN first_export_wh INTEGER;
+  ALTER TABLE point ADD COLUMN order_at INTEGER NOT NULL DEFAULT 0;  -- when the youngest order was signed
+  ALTER TABLE point ADD COLUMN pending INTEGER;     -- the journal entry of an order that waits for its place
+  ALTER TABLE point ADD COLUMN pending_epoch INTEGER;
+  ALTER TABLE point ADD COLUMN pending_sequence INTEGER;
+  ALTER TABLE point ADD COLUMN pending_behind TEXT; -- where it will stand
+
+  -- Which key speaks for an account: the first that did.
+  CREATE TABLE owner_key (owner TEXT PRIMARY KEY, key TEXT NOT NULL, entry INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  -- SPEC-96: the tree over time.
+  CREATE TABLE membership (
+    id INTEGER PRIMARY KEY,
+    child INTEGER NOT NULL REFERENCES point (id),
+    parent TEXT NOT NULL,
+    from_at INTEGER,            -- absent: from the child's first record on
+    from_mark INTEGER NOT NULL, -- the last record known when it began
+    until_at INTEGER,           -- absent: it stands there
+    until_mark INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  INSERT INTO membership (child, parent, from_mark) SELECT id, behind, 0 FROM point WHERE behind IS NOT NULL;
   `,
 ]

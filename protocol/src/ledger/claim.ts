@@ -31,7 +31,8 @@ export function noticeTime<T extends Since>(base: T, { takenAt, clockStatus }: S
 
 /** The time that passed from a base to a later moment, in ms; a clock that was put back tells none. */
 export function elapsedMsSince(base: Since, takenAt: Timestamp): number {
-  return Math.max(0, takenAt - (base.since ?? base.takenAt))
+  const elapsedMs = takenAt - (base.since ?? base.takenAt)
+  return elapsedMs < 0 ? 0 : elapsedMs
 }
 
 /** What the ledger knows of a metering point when it works out energy. */

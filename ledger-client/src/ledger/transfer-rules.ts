@@ -1,0 +1,118 @@
+import { decodeWith } from '@wattline/protocol'
+import * as v from 'valibot'
+import { type Asset, accountOf, accountsFor } from './accounts.ts'
+import type { Entry, Posting } from './journal.ts'
+import {
+  amountText,
+  decodeOrder,
+  decodeReservation,
+  type ReservationOrder,
+  type TransferOrder,
+  transferKinds,
+} from './transfer-order.ts'
+
+// SPEC-89: what the entries of transfers are. Pure, and shared by what writes them and the audit, which works each of
+// them out again.
+
+/** The claim of whatever was ordered under a client's id. All orders share one space of ids. */
+export function claimOfOrder(id: string): string {
+  return `order:${id}`
+}
+
+/** The claim of a reservation's expiry. */
+export function claimOfExpiry(reservation: string): string {
+  return `expiry:${reservation}`
+}
+
+/** The client's id in a claim. */
+export function orderIdOf(claim: string | null): string | undefined {
+  return claim?.startsWith('order:') ? claim.slice('order:'.length) : undefined
+}
+
+/** What an entry of a transfer or a reservation notes of its order: everything but the id, which its claim names. */
+export function noteOfOrder(order: TransferOrder | ReservationOrder): object {
+  const { asset, from, to, amount, kind, note } = order
+  const expiresAt = 'expiresAt' in order ? { expiresAt: order.expiresAt } : {}
+  return { kind, asset, from, to, amount: amount.toString(), ...expiresAt, ...(note === undefined ? {} : { note }) }
+}
+
+/** What an entry that closes a reservation notes. */
+export function noteOfClosing(reservation: string, amount?: bigint): object {
+  return { reservation, ...(amount === undefined ? {} : { amount: amount.toString() }) }
+}
+
+const looseNote = v.looseObject({ amount: amountText })
+const closingNote = v.strictObject({ reservation: v.string(), amount: v.exactOptional(amountText) })
+
+function contentOf(entry: Entry): unknown {
+  try {
+    return JSON.parse(entry.note)
+  } catch {
+    return undefined
+  }
+}
+
+/** The order that an entry of a transfer states, checked as when it came. Throws a WattError where it is none. */
+export function readOrder(entry: Entry): TransferOrder {
+  const { amount, ...rest } = decodeWith(looseNote, contentOf(entry), `entry ${entry.id}`, 'transfer/invalid')
+  return decodeOrder({ id: orderIdOf(entry.claim), ...rest, amount: BigInt(amount) })
+}
+
+/** The order that an entry of a reservation states. */
+export function readReservation(entry: Entry): ReservationOrder {
+  const { amount, ...rest } = decodeWith(looseNote, contentOf(entry), `entry ${entry.id}`, 'transfer/invalid')
+  return decodeReservation({ id: orderIdOf(entry.claim), ...rest, amount: BigInt(amount) })
+}
+
+/** The reservation that an entry closes, and the amount that it moves on. */
+export function readClosing(entry: Entry): { readonly reservation: string; readonly amount?: bigint } {
+  const { reservation, amount } = decodeWith(closingNote, contentOf(entry), `entry ${entry.id}`, 'transfer/invalid')
+  return { reservation, ...(amount === undefined ? {} : { amount: BigInt(amount) }) }
+}
+
+/** Whether a kind is one that moves something at once. */
+export function isTransferKind(kind: string): kind is TransferOrder['kind'] {
+  return transferKinds.some((known) => known === kind)
+}
+
+/** Where what is sent arrives: with its new owner, or nowhere. */
+function goalOf({ kind, asset, to }: TransferOrder): string {
+  return kind === 'burn' ? accountOf.retired(to) : accountsFor[asset].free(to)
+}
+
+/** The postings of a transfer in one step. */
+export function transferPostings(order: TransferOrder): readonly Posting[] {
+  const { asset, from, amount } = order
+  return [
+    { account: accountsFor[asset].free(from), amount: -amount },
+    { account: goalOf(order), amount },
+  ]
+}
+
+/** The postings of a reservation: still its owner's, but no longer to be used. */
+export function reservePostings({ asset, from, amount }: TransferOrder): readonly Posting[] {
+  return [
+    { account: accountsFor[asset].free(from), amount: -amount },
+    { account: accountsFor[asset].held(from), amount },
+  ]
+}
+
+/** The postings that end a reservation: so much goes on, the rest goes back. Nothing goes on where it is given back. */
+export function closingPostings(order: TransferOrder, amount: bigint): readonly Posting[] {
+  const { asset, from } = order
+  const postings: readonly Posting[] = [
+    { account: accountsFor[asset].held(from), amount: -order.amount },
+    { account: goalOf(order), amount },
+    { account: accountsFor[asset].free(from), amount: order.amount - amount },
+  ]
+  return postings.filter((posting) => posting.amount !== 0n)
+}
+
+/** Whose holdings an order adds to; undefined for what is burned. */
+export function recipientOf({
+  kind,
+  asset,
+  to,
+}: TransferOrder): { readonly owner: string; readonly asset: Asset } | undefined {
+  return kind === 'burn' ? undefined : { owner: to, asset }
+}
