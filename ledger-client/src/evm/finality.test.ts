@@ -158,14 +158,14 @@ const histories = (numRuns: number, seed: number) => fc.sample(events, { numRuns
 test.serial(
   'whatever is cut, killed or taken back: what has a receipt is on the chain, the rest at a gateway',
   async (t) => {
-    for (const [i, plan] of histories(3, 2026).entries()) t.true(await losesNothing(t, chain, plan), `history ${i}`)
+    for (const [i, plan] of histories(2, 2026).entries()) t.true(await losesNothing(t, chain, plan), `history ${i}`)
   },
 )
 
 test.serial('the check bites: receipts before finality lose energy', async (t) => {
   for (const mutant of ['receipt at commit', 'receipt at first sight'] as const) {
-    let lost = 0
-    for (const plan of histories(4, 3)) if (!(await losesNothing(t, chain, plan, mutant))) lost++
-    t.true(lost > 0, mutant)
+    let isFound = false
+    for (const plan of histories(20, 5)) isFound ||= !(await losesNothing(t, chain, plan, mutant))
+    t.true(isFound, mutant)
   }
 })

@@ -136,6 +136,28 @@ test.serial('what is too much in one step counts in those that the ledger counte
   t.is(await chain.balanceOf(owner), 2000n)
 })
 
+test.serial('a register that begins anew does not overtake what its predecessor tells', async (t) => {
+  const steps = Array.from({ length: 20 }, (_, n) => exported(100 * (n + 1)))
+  const rest: Reading[] = [{ ...exported(7), state: 're-based' }, exported(9)]
+  const slow = await enrolLane([...steps, ...rest], { maxPowerW: 1000 })
+  await drain(startRelayer(), [slow.lane])
+  t.is(await chain.balanceOf(slow.owner), 2002n)
+  // Neither does one that is ahead of the chain's time, until that time has come.
+  const now = Number(
+    BigInt((await chain.anvil.rpc<{ timestamp: string }>('eth_getBlockByNumber', 'latest', false)).timestamp),
+  )
+  const minute = Math.floor((now - genesisSeconds) / 60)
+  const early = await enrolLane([
+    { ...exported(500), minute: minute + 30 },
+    { ...exported(7), state: 're-based', minute: minute + 1 },
+    { ...exported(9), minute: minute + 2 },
+  ])
+  t.is(await drain(startRelayer(), [early.lane]), 0)
+  await chain.anvil.mine(now + 1800)
+  await drain(startRelayer(), [early.lane])
+  t.is(await chain.balanceOf(early.owner), 502n)
+})
+
 test.serial('a key that the contract does not count costs nothing', async (t) => {
   const unknown = makeSigner(Buffer.alloc(32, 9))
   t.is(await drain(startRelayer(), [new MemoryLane(signReadings([exported(5)], unknown), unknown)]), 0)

@@ -1,5 +1,5 @@
 import { type OcmfTemplate, type ParsedOcmf, type PublicKey, parseOcmfText } from '@wattline/protocol'
-import type { ChainHead, SettlementContract } from './attestation-contract.ts'
+import type { ChainHead, Reason, SettlementContract } from './attestation-contract.ts'
 import { isSettleable, mustSettle, type Settlement, toDeviceAddress, toSettlement } from './settlement.ts'
 import type { Wallet } from './wallet.ts'
 
@@ -22,6 +22,13 @@ export type StepOutcome = 'idle' | 'sent' | 'waiting' | 'too-dear' | 'looking'
 interface Candidate {
   readonly parsed: ParsedOcmf
   readonly publicKey: PublicKey
+}
+
+/** A candidate and what would become of it now. */
+interface Tried extends Candidate {
+  readonly device: string
+  readonly settlement: Settlement
+  readonly reason: Reason
 }
 
 /** Records read from one lane at once, and settled in one transaction at most. */
@@ -63,25 +70,58 @@ export class Relayer {
     }
     if (settlements.length === 0) return 'idle'
     const reasons = await this.#contract.tryOut(settlements, 'latest')
-    const good = settlements.filter((_, i) => reasons[i] === 'Counted')
-    if (good.length === 0) return this.#giveUp(batch)
-    for (const [i, { publicKey }] of batch.entries()) {
-      if (reasons[i] === 'Counted') this.#thorough.delete(toDeviceAddress(publicKey))
-    }
-    return this.#contract.settle(good)
+    const tried = batch.map((candidate, i) => ({
+      ...candidate,
+      device: toDeviceAddress(candidate.publicKey),
+      settlement: settlements[i] as Settlement, // one for each
+      reason: reasons[i] ?? 'Malformed',
+    }))
+    return this.#settle([...Map.groupBy(tried, ({ device }) => device).values()], batch.length === batchSize)
   }
 
-  // Nothing of it counts now; a template that a reorg took back may be why. Before records are passed over they are
-  // tried one by one: the limit allows a tolerance for each, so what is too much in one step may count in several.
-  #giveUp(batch: readonly Candidate[]): StepOutcome {
-    this.#templates.clear()
-    const devices = batch.map(({ publicKey }) => toDeviceAddress(publicKey))
-    const isNews = devices.some((device) => !this.#thorough.has(device))
-    for (const [i, device] of devices.entries()) {
-      if (this.#thorough.has(device)) this.#pass(device, batch[i]?.parsed)
+  async #settle(groups: readonly (readonly Tried[])[], isFull: boolean): Promise<StepOutcome> {
+    let goesOn = false
+    const chosen: Tried[][] = []
+    for (const group of groups) {
+      const verdict = this.#choose(group)
+      if (verdict === 'look closer' || (verdict === 'passed' && isFull)) goesOn = true
+      if (typeof verdict === 'object') chosen.push(verdict)
     }
-    for (const device of devices) this.#thorough.add(device)
-    return isNews || batch.length === batchSize ? 'looking' : 'idle'
+    if (chosen.length > 0) return this.#contract.settle(await this.#thin(chosen))
+    // A template that a reorg took back may be why nothing counts.
+    this.#templates.clear()
+    return goesOn ? 'looking' : 'idle'
+  }
+
+  // What to send of one key's records. Nothing may overtake a record that could still count: a re-base that is counted
+  // before its predecessor ends the register that the predecessor would have told.
+  #choose(group: readonly Tried[]): Tried[] | 'look closer' | 'passed' | 'waits' {
+    const ahead = group.findIndex(({ reason }) => reason === 'AheadOfTime')
+    const ripe = ahead < 0 ? group : group.slice(0, ahead)
+    const last = ripe.at(-1)
+    if (last === undefined) return 'waits'
+    const counted = ripe.filter(({ reason }) => reason === 'Counted')
+    // The limit allows a tolerance for each record, so what is too much in one step may count in several.
+    if (counted.length < ripe.length && !this.#thorough.has(last.device)) {
+      this.#thorough.add(last.device)
+      return 'look closer'
+    }
+    if (counted.length === 0) {
+      this.#pass(last.device, last.parsed)
+      return 'passed'
+    }
+    this.#thorough.delete(last.device)
+    return counted
+  }
+
+  // Of those that were tried one by one the last may suffice after all.
+  async #thin(chosen: readonly (readonly Tried[])[]): Promise<readonly Settlement[]> {
+    const all = chosen.flat().map(({ settlement }) => settlement)
+    const few = chosen.flatMap((group) => group.filter(({ parsed }, i) => isLast(parsed, group[i + 1]?.parsed)))
+    if (few.length === all.length) return all
+    const fewest = few.map(({ settlement }) => settlement)
+    const reasons = await this.#contract.tryOut(fewest, 'latest')
+    return reasons.every((reason) => reason === 'Counted') ? fewest : all
   }
 
   async #look(lane: Lane): Promise<readonly Candidate[]> {
@@ -112,10 +152,11 @@ export class Relayer {
 
 // The last record tells the energy of all before it. Where a register begins anew, the record before it is the last.
 function pick(page: readonly ParsedOcmf[], head: ChainHead): readonly ParsedOcmf[] {
-  return page.filter((parsed, i) => {
-    const next = page[i + 1]
-    return mustSettle(parsed) || ((next === undefined || mustSettle(next)) && moves(head, parsed))
-  })
+  return page.filter((parsed, i) => mustSettle(parsed) || (isLast(parsed, page[i + 1]) && moves(head, parsed)))
+}
+
+function isLast(parsed: ParsedOcmf, next: ParsedOcmf | undefined): boolean {
+  return mustSettle(parsed) || next === undefined || mustSettle(next)
 }
 
 /** Whether a record tells anything beyond what is counted: a settlement without energy costs as much as one with it. */
