@@ -57,7 +57,19 @@ export class JournalAudit {
       this.#checkPostings(entry)
       previous = { id: entry.id, hash }
     }
+    this.#checkClaims()
     return { entries: previous.id, accounts: this.#checkBalances() }
+  }
+
+  // A claim is booked once. Not by the word of the index that should see to it: whoever holds the file can leave it out.
+  #checkClaims(): void {
+    const twice = this.#db.prepare<[], { id: number; claim: string }>(
+      `SELECT max(id) AS id, claim FROM entry NOT INDEXED WHERE claim IS NOT NULL
+       GROUP BY claim HAVING count(*) > 1 LIMIT 100`,
+    )
+    for (const { id, claim } of twice.all()) {
+      this.#faults.add(`entry ${id}`, 'journal/broken', `claim '${claim}' is booked more than once`)
+    }
   }
 
   #checkLink(entry: Entry, row: { hash: string; previousHash: string }, previous: { id: number; hash: string }): void {
