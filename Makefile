@@ -49,7 +49,7 @@ schemas: install ## the JSON Schema of each config file, from what the programs 
 vectors: install ## regenerate the golden vectors, fail on difference
 	@npm run --silent vectors
 
-soak: install system chain ## long runs: 60 kills, four weeks without a broker, 100,000 requests to unruly meters, fuzz
+soak: install system chain ## long runs: kills and cuts, four weeks without a broker, unruly meters, a million records, fuzz
 	@npm run --silent soak
 
 clean: ## remove what was installed and built

@@ -4,7 +4,12 @@
 import { cpSync, rmSync } from 'node:fs'
 import { type BuildOptions, build } from 'esbuild'
 
-const programs = ['ledger-client/src/main', 'ledger-client/src/verify-main', 'device-sim/src/main']
+const programs = [
+  'ledger-client/src/main',
+  'ledger-client/src/verify-main',
+  'ledger-client/src/wallet-main',
+  'device-sim/src/main',
+]
 const beside = ['gateway/bin', 'ledger-client/bin', 'device-sim/bin', 'hardware']
 
 const toEntries = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, `${name}.ts`]))

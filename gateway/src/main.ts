@@ -164,6 +164,15 @@ function addOcpp(program: Command): void {
       (await import('./sessions-command.ts')).listSessions(loadConfig(config), stdout, { most, asJson: json === true }),
     )
   ocpp
+    .command('session')
+    .description("show a session, what the station's own meter has signed of it, and what the meter of its feeder says")
+    .argument('<number>', 'as `ocpp sessions` shows it', (text) => toCount(text))
+    .requiredOption('--config <file>', 'the configuration, in YAML')
+    .option('--json', 'print everything as JSON, with the signed texts and the keys')
+    .action(async (id: number, { config, json }: ConfigOption & { json?: boolean }) =>
+      (await import('./sessions-command.ts')).showSession(loadConfig(config), stdout, { id, asJson: json === true }),
+    )
+  ocpp
     .command('call')
     .description('send a request to a station, checked against its schema, and print the answer')
     .argument('<station>', "the station's identity")

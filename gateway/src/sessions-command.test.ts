@@ -3,7 +3,9 @@ import test, { type ExecutionContext } from 'ava'
 import { makeSessionRig, time, values } from '../test/session-rig.ts'
 import type { GatewayConfig } from './config.ts'
 import { viewSessions } from './sessions/session-view.ts'
-import { listSessions } from './sessions-command.ts'
+import { listSessions, showSession } from './sessions-command.ts'
+import { insertSessionCheck } from './store/session-checks.ts'
+import { insertSignedValue } from './store/signed-values.ts'
 
 async function tellSessions(t: ExecutionContext) {
   const rig = makeSessionRig(t.teardown)
@@ -81,4 +83,47 @@ test('the live view shows the latest sessions, and nobody’s name', async (t) =
 test('a gateway that has charged nobody says so', (t) => {
   const rig = makeSessionRig(t.teardown)
   t.is(list(rig.dataDir, { most: 10, asJson: false }), 'no session yet\n')
+})
+
+function show(dataDir: string, id: number, asJson: boolean): string {
+  const output = new PassThrough()
+  showSession({ gateway: { dataDir } } as GatewayConfig, output, { id, asJson })
+  return String(output.read())
+}
+
+test("one session: what the station's own meter has signed of it, and what the meter of its feeder says", async (t) => {
+  const rig = await tellSessions(t)
+  const { store } = rig
+  // The charging point's own row is not what this is about.
+  store.db.pragma('foreign_keys = OFF')
+  const check = { sessionId: 1, pointNumber: 1, meter: 'main', verdict: 'differs', checkedAt: 1 } as const
+  insertSessionCheck(store, { ...check, sessionWh: 200n, lowWh: 90n, highWh: 110n, reason: 'it tells too much' })
+  const value = { frame: 2, stationId: 'CP1', transactionId: '1', sampledAt: time(60), encoding: 'OCMF' }
+  const judged = {
+    context: 'Transaction.End',
+    meter: 'BQ1',
+    publicKey: 'AB',
+    reason: 'the trusted key\u001b does not fit',
+  }
+  insertSignedValue(store, { ...value, ...judged, text: 'OCMF|{}|{}', digest: 'a', verdict: 'false' })
+  const unknown = { context: '', meter: '', publicKey: '', reason: '' }
+  insertSignedValue(store, { ...value, ...unknown, text: 'x', digest: 'b', verdict: 'valid' })
+  insertSignedValue(store, { ...value, ...unknown, transactionId: '3', text: 'y', digest: 'c', verdict: 'valid' })
+
+  const [, ...lines] = show(rig.dataDir, 1, false).split('\n')
+  t.deepEqual(lines, [
+    'feeder main: differs; it tells too much',
+    `${time(60)} Transaction.End, meter BQ1, OCMF: FALSE; the trusted key? does not fit`,
+    `${time(60)} no context, meter unknown, OCMF: valid`,
+    '',
+  ])
+  t.like(JSON.parse(show(rig.dataDir, 1, true)), {
+    id: 1,
+    countedWh: '0',
+    feeder: { meter: 'main', verdict: 'differs', sessionWh: '200', lowWh: '90', highWh: '110' },
+    signedValues: [{ verdict: 'false', text: 'OCMF|{}|{}', publicKey: 'AB' }, { verdict: 'valid' }],
+  })
+  store.sql('DELETE FROM signed_values').run()
+  t.regex(show(rig.dataDir, 3, false), /\nfeeder: not compared\nthe station's own meter has signed nothing of it\n$/)
+  t.throws(() => show(rig.dataDir, 2, false), { code: 'session/unknown' })
 })

@@ -6,6 +6,9 @@ need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need mbpoll mbpoll
 need socat socat
 need openssl openssl
+need spin spin
+need cc gcc
+printf '#include <stdlib.h>\n' | cc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 need systemd-notify systemd
 /usr/bin/python3 -c 'import cryptography' 2>/dev/null || missing="$missing python3-cryptography"
 /usr/bin/python3 -c 'import pymodbus.server, serial_asyncio' 2>/dev/null || missing="$missing python3-pymodbus python3-serial-asyncio"

@@ -17,12 +17,13 @@ import {
 import test from 'ava'
 import fc from 'fast-check'
 import { record as anyRecord, roof, roofRecord, signerOf } from '../../protocol/test/arbitraries.ts'
+import type { Reason } from '../src/evm/attestation-contract.ts'
 import { encodeSettle, isSettleable, type Settlement, toDeviceAddress } from '../src/evm/settlement.ts'
 import { genesisSeconds } from '../test/anvil.ts'
 import { Chain, signedPair, toItem } from '../test/chain.ts'
 import { rises, runChaos, steps } from '../test/chain-chaos.ts'
 import { genesisMs, type Reading, signReadings } from '../test/chain-records.ts'
-import { hex, type Reason } from '../test/contracts.ts'
+import { hex } from '../test/contracts.ts'
 
 const producer = 2
 const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n

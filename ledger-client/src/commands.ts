@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   type Certificate,
   formatTopic,
@@ -10,9 +11,12 @@ import {
   WattError,
 } from '@wattline/protocol'
 import { auditLedger } from './audit/audit.ts'
+import { auditChains } from './audit/chain-audit.ts'
 import type { AuditReport } from './audit/report.ts'
+import { readWitnesses } from './audit/witness.ts'
 import type { LedgerConfig } from './config.ts'
 import { type LedgerEngine, openLedger } from './engine.ts'
+import { headFile } from './head.ts'
 import type { Limit } from './ledger/bounds.ts'
 import { type CorrectionOrder, correct } from './ledger/corrections.ts'
 import { type Terms, termsOf, toPointId } from './registry.ts'
@@ -33,10 +37,29 @@ export function look<T>(config: LedgerConfig, work: (db: Database) => T): T {
   }
 }
 
+/** How much `verify` is told to check. */
+export interface VerifyOptions {
+  readonly everySignature?: boolean
+  readonly chains?: boolean
+  /** Files with signed heads and receipts, one a line. */
+  readonly witness?: readonly string[]
+}
+
 /** Checks everything again. */
-export async function verifyLedger(config: LedgerConfig): Promise<AuditReport> {
+export async function verifyLedger(config: LedgerConfig, options: VerifyOptions = {}): Promise<AuditReport> {
+  const { everySignature = false, witness = [] } = options
   const verifier = await pickVerifier(config.ledger.verifier)
-  return look(config, (db) => auditLedger(db, verifier))
+  if (options.chains === true) return look(config, (db) => auditChains(db, verifier))
+  // A running ledger goes on: the head must not be younger than the view of the tables.
+  const witnesses = readWitnesses(config.ledger.dataDir, witness, verifier)
+  return look(config, (db) => auditLedger(db, verifier, { everySignature, witnesses }))
+}
+
+/** The signed head that a running ledger keeps beside its database. */
+export function readHead(config: LedgerConfig): string {
+  const path = join(config.ledger.dataDir, headFile)
+  if (!existsSync(path)) throw new WattError('config/unreadable', `${path}: the ledger must run once first`)
+  return readFileSync(path, 'latin1').trim()
 }
 
 async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {

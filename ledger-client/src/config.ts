@@ -35,6 +35,7 @@ export interface ExternalConfig {
   readonly passwordFile?: string
 }
 
+export const backends = ['sqlite', 'evm'] as const
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 
 /** What the ledger runs with; all paths are absolute. */
@@ -42,7 +43,8 @@ export interface LedgerConfig {
   readonly version: 1
   readonly ledger: {
     readonly dataDir: string
-    readonly backend: 'sqlite'
+    /** Where the last word is: in the journal, or in a contract on a chain (then `evm` says which). */
+    readonly backend: (typeof backends)[number]
     readonly enrolment: 'open' | 'closed'
     readonly verifier: VerifierName
     readonly logLevel: (typeof logLevels)[number]
@@ -119,20 +121,26 @@ const eeaHolders = v.pipe(
 type MqttShape = v.InferOutput<typeof mqtt>
 
 /** What a config file may hold. */
-export const configShape = v.strictObject({
-  version: v.literal(1),
-  ledger: v.strictObject({
-    dataDir: text,
-    backend: v.optional(v.literal('sqlite'), defaults.backend),
-    enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
-    verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
-    logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
-    eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
+export const configShape = v.pipe(
+  v.strictObject({
+    version: v.literal(1),
+    ledger: v.strictObject({
+      dataDir: text,
+      backend: v.optional(v.picklist(backends), defaults.backend),
+      enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
+      verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
+      logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+      eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
+    }),
+    mqtt,
+    http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
+    evm: v.optional(evmShape),
   }),
-  mqtt,
-  http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
-  evm: v.optional(evmShape),
-})
+  v.forward(
+    v.check(({ ledger, evm }) => ledger.backend !== 'evm' || evm !== undefined, 'required where ledger.backend is evm'),
+    ['evm'],
+  ),
+)
 
 /** Reads a config file. Every problem is told at once, with its path. */
 export function loadConfig(path: string): LedgerConfig {

@@ -190,7 +190,10 @@ export class Enrolment {
     const point = this.#registry.get(id)
     if (point === undefined) throw new WattError('point/unknown', `'${id}' is not enrolled`)
     if (stateOf(point) === 'revoked') throw new WattError('point/revoked', `'${id}' is revoked already`)
-    this.#ledger.note('revocation', id, { lastEpoch: last.epoch, lastSequence: last.sequence })
+    // The head says what was accepted before and stays; anything later that the key signs must not be here.
+    const { epoch: headEpoch, sequence: headSequence } = point.head ?? { epoch: 0, sequence: 0 }
+    const note = { lastEpoch: last.epoch, lastSequence: last.sequence, headEpoch, headSequence }
+    this.#ledger.note('revocation', id, note)
     this.#closeKeys(point, last)
     this.#registry.reload()
     return { acceptedAfter: point.head !== undefined && isAfter(point.head, last) }

@@ -1,7 +1,17 @@
 import { roles, WattError } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AuditReport } from './audit/report.ts'
-import { correctEntry, type EnrolOptions, enrol, look, revoke, setLimit, verifyLedger } from './commands.ts'
+import {
+  correctEntry,
+  type EnrolOptions,
+  enrol,
+  look,
+  readHead,
+  revoke,
+  setLimit,
+  type VerifyOptions,
+  verifyLedger,
+} from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
 import { type EntryFilter, formatEntry, readEntries } from './entries.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
@@ -9,6 +19,7 @@ import { assets } from './ledger/accounts.ts'
 import type { Limit } from './ledger/bounds.ts'
 import type { CorrectionOrder } from './ledger/corrections.ts'
 import { entryKinds } from './ledger/entry-kinds.ts'
+import { bindWallet, takeOrders } from './orders/order-commands.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
 import { type Trace, type TracedEntry, traceEntry, traceRecord } from './trace.ts'
 
@@ -42,8 +53,20 @@ function buildProgram(): Command {
   addChecks(program)
   addJournal(program)
   addEnrolment(program)
+  addWallets(program)
   addRelay(program)
   return program
+}
+
+// Deploying takes the compiler's output and an ABI coder: nobody else loads them.
+async function addChainCommands(program: Command): Promise<void> {
+  if (process.argv[2] !== 'chain') program.command('chain').description('deploy the contracts, and govern them')
+  else (await import('./evm/chain-commands.ts')).addChain(program, print)
+}
+
+function overrideExit(command: Command): void {
+  command.exitOverride()
+  for (const sub of command.commands) overrideExit(sub)
 }
 
 async function run({ config: path, checkConfig }: { config?: string; checkConfig?: true }): Promise<void> {
@@ -174,18 +197,30 @@ function addPoints(program: Command): void {
 }
 
 function addChecks(program: Command): void {
-  lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again').action(
-    async ({ config, json }: LookOptions) => {
-      const report = await verifyLedger(loadConfig(config))
+  lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again')
+    .option('--every-signature', "check each signature, not only that of each epoch's last record")
+    .option('--chains', 'only whether each record is authentic and in its place: quick, and nothing of bookings')
+    .option('--witness <file...>', 'signed heads and receipts, one a line, that the ledger must still hold')
+    .action(async ({ config, json, ...options }: LookOptions & VerifyOptions) => {
+      const report = await verifyLedger(loadConfig(config), options)
       print(json === true ? `${toJson(report)}\n` : formatAudit(report))
       if (!report.ok) process.exitCode = exitCodes.faulty
+    })
+  lookCommand(program, 'head', 'print how far the ledger has come, signed: for who checks later').action(
+    ({ config, json }: LookOptions) => {
+      const head = readHead(loadConfig(config))
+      print(json === true ? `${toJson({ head })}\n` : `${head}\n`)
     },
   )
 }
 
-function formatAudit({ ok, faults, counts }: AuditReport): string {
+function formatAudit({ ok, faults, counts, checks }: AuditReport): string {
   const { points, records, entries, accounts } = counts
-  const what = `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n`
+  const { signatures, byHash, witnesses } = checks
+  const what =
+    `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts\n` +
+    `  ${signatures} signatures checked; ${byHash} records named by hash from those, and under seal as accepted\n` +
+    `  compared with ${witnesses} signed heads and receipts\n`
   return ok
     ? `nothing wrong: ${what}`
     : `checked ${what}${formatTable(
@@ -251,6 +286,24 @@ function addEnrolment(program: Command): void {
     )
 }
 
+function addWallets(program: Command): void {
+  command(program, 'transfer', "carry out wallets' signed orders, and print the answers")
+    .requiredOption('--file <file>', 'orders, one a line, as wattline-wallet makes them')
+    .action(async ({ config, file }: { config: string; file: string }) => {
+      for (const taken of await takeOrders(loadConfig(config), file)) {
+        if ('answer' in taken) print(`${taken.answer.text}\n`)
+        else process.stderr.write(`wattline-ledger: ${taken.error.code}: ${taken.error.message}\n`)
+        if (!('answer' in taken && 'entry' in taken.answer)) process.exitCode = exitCodes.data
+      }
+    })
+  command(program, 'bind-wallet', 'let a wallet speak for an owner who has a name')
+    .requiredOption('--owner <name>', 'the owner, as enrolled')
+    .requiredOption('--address <address>', "the wallet's")
+    .action(async ({ config, ...binding }: { config: string; owner: string; address: string }) => {
+      print(`${toJson(await bindWallet(loadConfig(config), binding))}\n`)
+    })
+}
+
 function addRelay(program: Command): void {
   command(program, 'relay', 'bring what was counted to the contract on a chain (section evm of the config)')
     .option('--once', 'end once there is nothing left to send')
@@ -284,9 +337,10 @@ function parseUnits(text: string): bigint {
 }
 
 async function main(): Promise<void> {
-  const program = buildProgram().exitOverride()
-  for (const sub of program.commands) sub.exitOverride()
+  const program = buildProgram()
   try {
+    await addChainCommands(program)
+    overrideExit(program)
     await program.parseAsync()
   } catch (error) {
     process.exitCode = fail(error)

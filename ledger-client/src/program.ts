@@ -3,9 +3,11 @@ import { formatPublicKey, type SignatureVerifier, WattError } from '@wattline/pr
 import { type Broker, ledgerClientId, startBroker } from './broker.ts'
 import type { ExternalConfig, LedgerConfig } from './config.ts'
 import { openLedger } from './engine.ts'
+import type { ChainBackend, ChainBackendOptions } from './evm/chain-backend.ts'
+import { HeadFile } from './head.ts'
 import { Health } from './health.ts'
 import { startStatusServer } from './http.ts'
-import { loadLedgerKey } from './ledger-key.ts'
+import { loadLedgerKey, readKeyFile } from './ledger-key.ts'
 import type { Logger } from './log.ts'
 import { Metrics } from './metrics.ts'
 import type { ConnectionOptions } from './mqtt/connection.ts'
@@ -14,6 +16,7 @@ import { openOrderDesk } from './orders/desk.ts'
 import { OrderPages } from './orders/order-pages.ts'
 import { Receipts } from './receipts.ts'
 import { lockDataDir } from './store/database.ts'
+import { forgetFinalPlaces } from './store/final-places.ts'
 import { systemClock } from './system-clock.ts'
 
 /** A running ledger. */
@@ -44,6 +47,7 @@ export async function startLedger(
     const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true, ...issued })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
+    started.push(keepHead(new HeadFile(engine.db, { signer, clock: systemClock }), log))
     const health = new Health()
     const metrics = new Metrics({
       waiting: () => engine.intake.waiting(),
@@ -58,9 +62,12 @@ export async function startLedger(
     if (broker !== undefined) started.push(() => broker.close())
     const connection = broker === undefined ? toConnection(config.mqtt) : embeddedConnection(broker)
     const failed = Promise.withResolvers<unknown>()
-    const receipts = new Receipts(engine.registry, signer, systemClock)
+    const chain = await openBackend(config, { dataDir, db: engine.db, registry: engine.registry, health, log })
+    if (chain !== undefined) started.push(() => chain.stop())
+    const receipts = new Receipts(engine.registry, signer, systemClock, chain?.placeOf)
     const intake = new MqttIntake(connection, { engine, receipts, health, metrics, log, fatal: failed.resolve })
     started.push(() => intake.stop())
+    chain?.run((points) => intake.announce(points)).catch(failed.resolve)
     log.info({
       event: 'ledger.started',
       mqtt: connection.url,
@@ -80,8 +87,45 @@ export async function startLedger(
   }
 }
 
+async function openBackend(
+  { ledger, evm }: LedgerConfig,
+  parts: Omit<ChainBackendOptions, 'config' | 'secretKey'>,
+): Promise<ChainBackend | undefined> {
+  if (ledger.backend === 'evm' && evm !== undefined) {
+    const { openChainBackend } = await import('./evm/chain-backend.ts')
+    return openChainBackend({ ...parts, config: evm, secretKey: readKeyFile(evm.keyFile) })
+  }
+  forgetFinalPlaces(parts.db)
+  return undefined
+}
+
 function toFailureLog(log: Logger): (error: unknown) => void {
   return (error) => log.error({ event: 'orders.failed', error: error instanceof Error ? error.stack : String(error) })
+}
+
+/** How often the signed head follows the ledger. */
+const headMs = 5000
+
+// The head is for who looks later: it never keeps the ledger from its work.
+function keepHead(head: HeadFile, log: Logger): () => void {
+  const attempt = (work: () => void) => {
+    try {
+      work()
+    } catch (error) {
+      log.warn({ event: 'ledger.head.failed', reason: String(error) })
+    }
+  }
+  attempt(() => {
+    const kept = head.keepIfAhead()
+    const message = `the database holds less than the ledger has signed: restored, or cut off; the proof is ${kept}`
+    if (kept !== undefined) log.error({ event: 'ledger.went-back', message })
+  })
+  attempt(() => head.write())
+  const timer = setInterval(() => attempt(() => head.write()), headMs)
+  return () => {
+    clearInterval(timer)
+    attempt(() => head.write())
+  }
 }
 
 function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {

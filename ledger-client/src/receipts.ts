@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Clock, formatReceipt, formatTopic, type PointId, parsePointId, type Signer } from '@wattline/protocol'
 import type { Answer } from './pipeline.ts'
-import type { Registry } from './registry.ts'
+import type { Place, Point, Registry } from './registry.ts'
 
 /** How long a request to send again is left to work before it is repeated. */
 const resendPauseMs = 5000
@@ -13,26 +13,32 @@ export interface ReceiptMessage {
   readonly text: string
 }
 
-/** Makes receipts from what is committed (SPEC-70 to SPEC-72). */
+/** How far a point is final: where the journal is the ledger, up to its head. */
+export type FinalPlaceOf = (point: Point) => (Place & { readonly hash: string }) | undefined
+
+/** Makes receipts from what is committed and final (SPEC-70 to SPEC-72). */
 export class Receipts {
   readonly #registry: Registry
   readonly #signer: Signer
   readonly #clock: Clock
+  readonly #placeOf: FinalPlaceOf
   /** Made anew at each start: within it, receipts only grow. */
   readonly #session = randomBytes(8).toString('hex')
   readonly #asked = new Map<PointId, { readonly sequence: number; readonly at: number }>()
   #serial = 0
 
-  constructor(registry: Registry, signer: Signer, clock: Clock) {
+  constructor(registry: Registry, signer: Signer, clock: Clock, placeOf: FinalPlaceOf = ({ head }) => head) {
     this.#registry = registry
     this.#signer = signer
     this.#clock = clock
+    this.#placeOf = placeOf
   }
 
   /** Signs what is true of a point now. */
   make(id: PointId, { resend, refusal }: Answer): ReceiptMessage {
     const point = this.#registry.get(id)
-    const { epoch, sequence, hash } = point?.head ?? { epoch: 0, sequence: 0, hash: '' }
+    const place = point === undefined ? undefined : this.#placeOf(point)
+    const { epoch, sequence, hash } = place ?? { epoch: 0, sequence: 0, hash: '' }
     const facts = {
       point: id,
       session: this.#session,

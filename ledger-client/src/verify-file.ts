@@ -15,6 +15,7 @@ import {
   WattError,
 } from '@wattline/protocol'
 import { verifyForeignRecord } from './verifiers/foreign.ts'
+import { isOrderLine, verifyOrders } from './verify-orders.ts'
 
 /** Keys that the reader brought along. */
 export interface KnownKeys {
@@ -48,7 +49,7 @@ export function verifyFile(content: string, keys: KnownKeys, verifier: Signature
   const certificates: Certificate[] = []
   const findings: Finding[] = []
   for (const { number, text } of lines) {
-    if (text === '' || text.startsWith('#') || text.startsWith('OCMF|')) continue
+    if (text === '' || text.startsWith('#') || text.startsWith('OCMF|') || isOrderLine(text)) continue
     try {
       certificates.push(parseCertificate(text))
     } catch (error) {
@@ -60,6 +61,12 @@ export function verifyFile(content: string, keys: KnownKeys, verifier: Signature
       })
     }
   }
+  findings.push(
+    ...verifyOrders(
+      lines.filter(({ text }) => isOrderLine(text)),
+      verifier,
+    ),
+  )
   for (const [subject, group] of groupByPoint(records)) {
     findings.push(...verifyPoint(subject, group, { certificates, keys, verifier }))
   }

@@ -176,6 +176,10 @@ export class Chain {
     return { domain, types: { EIP712Domain: domainType, ...types }, primaryType, message } as never
   }
 
+  deviceOf({ publicKey }: Signer): string {
+    return toDeviceAddress(publicKey)
+  }
+
   /** What goes into `enrol`, with the owner's signature. */
   enrolment(signer: Signer, terms: PointTerms) {
     const owner = walletOf(terms.owner)

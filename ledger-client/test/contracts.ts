@@ -1,36 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import {
-  type ContractABI,
-  createContract,
-  decodeError,
-  deployContract,
-  events,
-  type ParsedABI,
-} from 'micro-eth-signer/abi.js'
-import { type Artifacts, artifactsPath } from '../contracts/compile.ts'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { events } from 'micro-eth-signer/abi.js'
+import { type Reason, reasons } from '../src/evm/attestation-contract.ts'
+import { contracts, nameRevert } from '../src/evm/contract-abi.ts'
 import { type Log, RpcError } from './anvil.ts'
-
-const artifacts = JSON.parse(readFileSync(artifactsPath, 'utf8')) as Artifacts
-
-/** `Attestation.Reason` in its order. */
-export const reasons = [
-  'Counted',
-  'Malformed',
-  'UnknownTemplate',
-  'UnknownKey',
-  'Frozen',
-  'Revoked',
-  'Rotated',
-  'BooksNothing',
-  'Replayed',
-  'EpochClosed',
-  'AheadOfTime',
-  'MeterChanged',
-  'RegisterDecreased',
-  'OverLimit',
-] as const
-export type Reason = (typeof reasons)[number]
 
 /** One line of what a chain says happened. */
 export interface Settled {
@@ -42,10 +14,6 @@ export interface Settled {
   readonly hash: string
 }
 
-interface Methods {
-  readonly [name: string]: { encodeInput(args?: unknown): Uint8Array; decodeOutput(bytes: Uint8Array): unknown }
-}
-
 interface Decoders {
   readonly [name: string]: {
     decode(topics: string[], data: string): unknown
@@ -53,37 +21,9 @@ interface Decoders {
   }
 }
 
-function contractOf(name: string) {
-  const { abi, bytecode } = artifacts.contracts[name] ?? { abi: [], bytecode: '' }
-  const parsed = abi as unknown as ParsedABI
-  return { abi: parsed, bytecode, methods: createContract(parsed) as Methods, events: events(parsed) as Decoders }
-}
+export { type ContractName, decodeAnswer, encodeCall, encodeDeployment, hex } from '../src/evm/contract-abi.ts'
 
-const contracts = { Council: contractOf('Council'), Watt: contractOf('Watt'), Attestation: contractOf('Attestation') }
-export type ContractName = keyof typeof contracts
-
-export const hex = (bytes: Uint8Array) => `0x${bytesToHex(bytes)}`
-
-function methodOf(name: ContractName, method: string) {
-  const found = contracts[name].methods[method]
-  if (found === undefined) throw new Error(`${name} has no function ${method}`)
-  return found
-}
-
-/** The call data of a contract's function. */
-export function encodeCall(name: ContractName, method: string, args?: unknown): string {
-  return hex(args === undefined ? methodOf(name, method).encodeInput() : methodOf(name, method).encodeInput(args))
-}
-
-/** What a contract's function answered. */
-export function decodeAnswer(name: ContractName, method: string, answer: string): unknown {
-  return methodOf(name, method).decodeOutput(hexToBytes(answer.slice(2)))
-}
-
-/** What is sent to deploy a contract. */
-export function encodeDeployment(name: ContractName, args: unknown): string {
-  return deployContract(contracts[name].abi, contracts[name].bytecode, args)
-}
+const decoders = events(contracts.Attestation.abi) as unknown as Decoders
 
 const fields = {
   Settled: ['device', 'epoch', 'sequence', 'mintWh', 'burnWh', 'hash'],
@@ -91,7 +31,7 @@ const fields = {
 } as const
 
 function decodeEvent(event: keyof typeof fields, { topics, data }: Log): unknown {
-  const decoder = contracts.Attestation.events[event]
+  const decoder = decoders[event]
   const any = Object.fromEntries(fields[event].map((field) => [field, null]))
   return decoder !== undefined && decoder.topics(any)[0] === topics[0] ? decoder.decode(topics, data) : undefined
 }
@@ -116,9 +56,7 @@ export function decodeLogs(logs: readonly Log[]) {
 /** A revert under the name of the contract's error. */
 export function toNamedError(error: unknown): unknown {
   if (!(error instanceof RpcError) || error.data === undefined) return error
-  for (const { abi } of Object.values(contracts)) {
-    const decoded = decodeError(error.data, abi as unknown as ContractABI)
-    if (decoded !== undefined) return new Error(decoded.name, { cause: error })
-  }
+  const name = nameRevert(error.data)
+  if (name !== undefined) return new Error(name, { cause: error })
   return error
 }

@@ -14,6 +14,7 @@ interface Teardown {
 }
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+const walletMain = fileURLToPath(new URL('../src/wallet-main.ts', import.meta.url))
 const verifyMain = fileURLToPath(new URL('../src/verify-main.ts', import.meta.url))
 
 /** A port that nobody listens on at the moment. */
@@ -87,6 +88,11 @@ export function runCommand(args: readonly string[]): Promise<Finished> {
 /** Runs `wattline-verify` with arguments to its end. */
 export function runVerify(args: readonly string[]): Promise<Finished> {
   return run([verifyMain, ...args])
+}
+
+/** Runs `wattline-wallet` with arguments to its end. */
+export function runWallet(args: readonly string[]): Promise<Finished> {
+  return run([walletMain, ...args])
 }
 
 function run(args: readonly string[]): Promise<Finished> {

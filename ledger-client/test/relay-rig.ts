@@ -26,7 +26,7 @@ export interface RelayPoint {
 }
 
 /** A chain that takes a block every tenth of a second while `work` runs. */
-export async function whileMining<T>(chain: Chain, work: () => Promise<T>): Promise<T> {
+export async function whileMining<T>(chain: Pick<Chain, 'anvil'>, work: () => Promise<T>): Promise<T> {
   let ended = false
   const mining = (async () => {
     while (!ended) {

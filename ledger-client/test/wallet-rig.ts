@@ -7,8 +7,11 @@ import {
   signTransfer,
   type TransferFacts,
 } from '@wattline/protocol'
+import { Health } from '../src/health.ts'
+import { startStatusServer } from '../src/http.ts'
+import { Metrics } from '../src/metrics.ts'
 import { openOrderDesk } from '../src/orders/desk.ts'
-import type { OrderDesk } from '../src/orders/order-pages.ts'
+import { type OrderDesk, OrderPages } from '../src/orders/order-pages.ts'
 import { Device, fastVerifier, openRig, type Rig, startMs, testSigner } from './rig.ts'
 
 // A ledger with an order desk, and wallets that sign orders for it.
@@ -61,4 +64,23 @@ export function openDesk(t: Parameters<typeof openRig>[0], options: Parameters<t
     bea,
     desk: openOrderDesk(rig.engine, { clock: rig.clock, verifier: fastVerifier, signer: ledgerSigner }),
   }
+}
+
+/** The same, served over HTTP. */
+export async function openPages(t: Parameters<typeof openDesk>[0], { now = (): number => 0, wallets = true } = {}) {
+  const rig = openDesk(t)
+  const failures: unknown[] = []
+  const parts = { health: new Health(), metrics: new Metrics({ waiting: () => 0, points: () => 1 }) }
+  const pages = new OrderPages(rig.desk, (error) => failures.push(error), now)
+  const server = await startStatusServer(
+    { host: '127.0.0.1', port: 0 },
+    { ...parts, ...(wallets ? { wallets: pages } : {}) },
+  )
+  t.teardown(() => server.close())
+  const call = async (path: string, body?: string) => {
+    const options = body === undefined ? {} : { method: 'POST', body }
+    const response = await fetch(`http://127.0.0.1:${server.port}${path}`, options)
+    return { status: response.status, content: (await response.json()) as Record<string, unknown> }
+  }
+  return { ...rig, server, failures, call }
 }

@@ -26,6 +26,7 @@ export const errorCodes = [
   'drivers/invalid',
   'entry/final',
   'entry/unknown',
+  'evm/point-held',
   'evm/refused',
   'evm/unreachable',
   'frame/unknown-template',

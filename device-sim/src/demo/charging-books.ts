@@ -46,6 +46,7 @@ export interface ChargingBooks {
 /** More than any run here has. */
 const most = 100_000
 
+/** Of a gateway and a ledger that run or do not. */
 export async function readCharging(gatewayConfig: string, ledgerConfig: string): Promise<ChargingBooks> {
   const [sessions, { records }] = await Promise.all([
     readSessions(gatewayConfig),
@@ -56,8 +57,7 @@ export async function readCharging(gatewayConfig: string, ledgerConfig: string):
   return { sessions, records }
 }
 
-/** Oldest first; the gateway may be running or not. */
-export async function readSessions(gatewayConfig: string): Promise<readonly GatewaySession[]> {
+async function readSessions(gatewayConfig: string): Promise<readonly GatewaySession[]> {
   const args = ['ocpp', 'sessions', '--config', gatewayConfig, '--most', `${most}`, '--json']
   return v.parse(sessionsSchema, await runJson('gateway', args))
 }

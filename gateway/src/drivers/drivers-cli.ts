@@ -286,6 +286,7 @@ function addReservationCommands(ocpp: Command, output: Output, { ask, tell }: As
           one.driver,
           one.group && `group ${one.group}`,
           one.withCode ? 'whoever has the code' : undefined,
+          one.byUpstream ? 'the card that upstream has named' : undefined,
         ].filter((holder) => holder !== undefined)
         const end = new Date(one.until).toISOString()
         output.write(`${place}: reservation ${one.number} until ${end}, for ${holders.join(', ')}\n`)
@@ -315,6 +316,7 @@ const reservationsShape = v.array(
     driver: v.optional(v.string()),
     group: v.optional(v.string()),
     withCode: v.boolean(),
+    byUpstream: v.boolean(),
   }),
 )
 

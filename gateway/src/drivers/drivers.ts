@@ -2,16 +2,18 @@ import { type Clock, makeTimestamp, type OneTimeCodeKey, WattError } from '@watt
 import type { Log } from '../log.ts'
 import { type Scheduler, systemScheduler } from '../modbus/scheduler.ts'
 import { fieldsOf } from '../ocpp/json-place.ts'
+import type { StationAnswer } from '../ocpp/station-connection.ts'
 import type { StationObserver } from '../ocpp/station-observer.ts'
 import type { Authorizer, OcppPayload } from '../ocpp/transaction-sink.ts'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
-import { type Permit, PermitStore } from '../store/permits.ts'
+import { numberAtStation, type Permit, PermitStore } from '../store/permits.ts'
 import type { DriverCommand } from './driver-commands.ts'
 import { type DriversConfig, driversDefaults } from './drivers-config.ts'
 import { type ListAnswer, ListKeeper } from './list-keeper.ts'
 import { LocalLists } from './local-list.ts'
 import { applyOfflineRule } from './offline-rule.ts'
+import { PassedReservations } from './passed-reservations.ts'
 import { type HolderTerms, Places } from './places.ts'
 import { RefusedStarts } from './refused-starts.ts'
 import { Remote } from './remote.ts'
@@ -42,6 +44,8 @@ export interface Reserving {
   /** Keeps a place; throws `place/reserved` where it is taken, by the gateway's or by the station's word. */
   reserve(place: ChargingPlace, holder: HolderTerms, expiresAtMs: number): Promise<Reserved>
   cancel(reservation: number): Promise<Permit>
+  /** Sends a request of others, with ids as the station knows them; what it reserves is kept here as well (SPEC-143). */
+  passOn(stationId: string, action: string, payload: OcppPayload): Promise<StationAnswer>
   /** What stands against a request of others, with OCPP's word for it; undefined where nothing does. */
   objectionTo(stationId: string, action: string, payload: OcppPayload): Objection | undefined
 }
@@ -94,6 +98,7 @@ export function openDrivers(parts: DriversParts): Drivers {
     },
   })
   const desk = new ReservationDesk({ store, clock, log, scheduler, places, link })
+  const passed = new PassedReservations({ store, clock, log, places, link })
   const remote = new Remote({ places, link, known, knownDriver, running })
   const lists = openLists({ ...parts, scheduler }, keeper)
   const look = () => {
@@ -112,6 +117,7 @@ export function openDrivers(parts: DriversParts): Drivers {
       isReservedFor: (place, idToken, type) => places.isReservedFor(place, idToken, type),
       reserve: (place, holder, expiresAtMs) => desk.reserve(place, holder, expiresAtMs),
       cancel: (reservation) => desk.cancel(reservation),
+      passOn: (stationId, action, payload) => passed.passOn(stationId, action, payload),
       objectionTo: (stationId, action, payload) =>
         findObjection(places, stationId, action, payload) ?? findOwn(places, stationId, action, payload),
     },
@@ -120,8 +126,9 @@ export function openDrivers(parts: DriversParts): Drivers {
     checkCall: (stationId, action, payload) => checkCall(places, stationId, action, payload),
     connected: isBack,
     disconnected: () => {},
-    heard: ({ stationId, action }) => {
+    heard: ({ stationId, action }, payload) => {
       if (action === 'BootNotification') isBack(stationId)
+      if (action === 'ReservationStatusUpdate') passed.ended(stationId, Number(payload['reservationId']))
     },
     prune: (beforeMs) => void new PermitStore(store).prune(beforeMs, pruneChunk),
     run: (command) => runCommand(command, { places, desk, remote, config, clock }),
@@ -171,7 +178,7 @@ function findObjection(places: Places, stationId: string, action: string, payloa
   if (kept === undefined) return undefined
   const reason = `${tellPlace(place)} is reserved for somebody else`
   if (action === 'ReserveNow') {
-    return kept.number === Number(payload['reservationId'] ?? payload['id'])
+    return numberAtStation(kept) === Number(payload['reservationId'] ?? payload['id'])
       ? undefined
       : { reason, status: 'Occupied' }
   }
@@ -184,7 +191,9 @@ function findObjection(places: Places, stationId: string, action: string, payloa
 function findOwn(places: Places, stationId: string, action: string, payload: OcppPayload): Objection | undefined {
   if (action !== 'ReserveNow' && action !== 'CancelReservation') return undefined
   const number = Number(payload['reservationId'] ?? payload['id'])
-  const isOurs = places.reservations().some((one) => one.stationId === stationId && one.number === number)
+  const isOurs = places
+    .reservations()
+    .some((one) => one.stationId === stationId && one.number === number && one.passedOn === undefined)
   if (!isOurs) return undefined
   const reason = `reservation ${number} is the gateway's own`
   return action === 'ReserveNow' ? { reason, status: 'Occupied' } : { reason }
@@ -228,15 +237,18 @@ async function runCommand(command: DriverCommand, parts: CommandParts): Promise<
     }
     case 'reservations':
       // Never the secrets: whoever made one has it.
-      return places.reservations().map(({ number, stationId, connectorId, expiresAtMs, driver, group, code }) => ({
-        number,
-        station: stationId,
-        connector: connectorId,
-        until: expiresAtMs,
-        ...(driver === undefined ? {} : { driver }),
-        ...(group === undefined ? {} : { group }),
-        withCode: code !== undefined,
-      }))
+      return places
+        .reservations()
+        .map(({ number, stationId, connectorId, expiresAtMs, driver, group, code, passedOn }) => ({
+          number,
+          station: stationId,
+          connector: connectorId,
+          until: expiresAtMs,
+          ...(driver === undefined ? {} : { driver }),
+          ...(group === undefined ? {} : { group }),
+          withCode: code !== undefined,
+          byUpstream: passedOn !== undefined,
+        }))
   }
 }
 

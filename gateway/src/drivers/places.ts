@@ -11,7 +11,7 @@ import {
 import type { Authorisation, Authorizer, PresentedToken } from '../ocpp/transaction-sink.ts'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
-import { type CodeWay, type NewPermit, type Permit, PermitStore } from '../store/permits.ts'
+import { type CodeWay, type NewPermit, type PassedOn, type Permit, PermitStore } from '../store/permits.ts'
 import { CodeTries } from './code-tries.ts'
 import type { ListAnswer } from './list-keeper.ts'
 import { tellPlace } from './tell-place.ts'
@@ -38,9 +38,13 @@ export interface HolderTerms {
   readonly driver?: string
   readonly group?: string
   readonly code?: OneTimeCodeKey
-  /** The token of a holder that the list need not know, and of the holder's group: as an operator upstream has given them. */
-  readonly idToken?: string
-  readonly groupToken?: string
+}
+
+/** A reservation that an operator upstream asks a station for, and the token and the group that he names. */
+export interface PassedTerms extends PassedOn {
+  readonly idToken: string
+  readonly groupToken: string
+  readonly expiresAtMs: number
 }
 
 /** What became of a code that was told to us. */
@@ -91,12 +95,14 @@ export class Places implements Authorizer {
   isReservedFor(place: ChargingPlace, idToken: string, type?: string): boolean {
     const kept = this.reservationAt(place)
     if (kept === undefined) return false
-    return sameToken(kept.idToken, idToken) || isHolder(kept, this.#parts.known(idToken, type))
+    if (isOurToken(kept, idToken)) return true
+    const answer = this.#parts.known(idToken, type)
+    return answer.status === 'Accepted' && isHolder(kept, answer, idToken)
   }
 
-  /** Whether somebody is whom a reservation is kept for. */
+  /** Whether somebody is whom a reservation is kept for. One that upstream asked for goes by the card alone. */
   isHolder(kept: Permit, who: Pick<ListAnswer, 'driver' | 'group'>): boolean {
-    return isHolder(kept, who)
+    return kept.passedOn === undefined && isHolder(kept, who, '')
   }
 
   /** The reservation that keeps others away from a place; for a whole station any of it. */
@@ -113,8 +119,8 @@ export class Places implements Authorizer {
   reserve(place: ChargingPlace, holder: HolderTerms, expiresAtMs: number): Permit {
     const { stationId, connectorId } = place
     if (expiresAtMs <= this.#nowMs) throw new WattError('message/invalid', 'the reservation would be over already')
-    if ([holder.driver, holder.group, holder.code, holder.idToken].every((one) => one === undefined)) {
-      throw new WattError('message/invalid', 'a reservation needs a driver, a group, a token or a code')
+    if ([holder.driver, holder.group, holder.code].every((one) => one === undefined)) {
+      throw new WattError('message/invalid', 'a reservation needs a driver, a group or a code')
     }
     // Checks its secret before anything rests on it.
     if (holder.code !== undefined) makeOneTimeCode(holder.code, 0)
@@ -122,6 +128,25 @@ export class Places implements Authorizer {
       const before = this.reservationAt(place)
       if (before !== undefined) throw new WattError('place/reserved', `${tellPlace(place)} is reserved already`)
       return this.#add({ kind: 'reservation', stationId, connectorId, expiresAtMs, ...holder })
+    })
+  }
+
+  /**
+   * Keeps a place as an operator upstream asks for, and gives what it replaces: one that he gave the same number. The
+   * station is about to be told.
+   */
+  keepFor(place: ChargingPlace, { number, request, ...terms }: PassedTerms): { permit: Permit; replaced?: Permit } {
+    return this.#parts.store.write(() => {
+      const replaced = this.#permits.findPassedOn(place.stationId, number)
+      if (replaced !== undefined) {
+        this.#permits.end(replaced.number, 'cancelled')
+        this.#permits.setAtStation(replaced.number, false)
+      }
+      const before = this.reservationAt(place)
+      if (before !== undefined) throw new WattError('place/reserved', `${tellPlace(place)} is reserved already`)
+      const permit = this.#add({ kind: 'reservation', ...place, ...terms, passedOn: { number, request } })
+      this.#permits.setAtStation(permit.number, true)
+      return { permit, ...(replaced === undefined ? {} : { replaced }) }
     })
   }
 
@@ -148,23 +173,22 @@ export class Places implements Authorizer {
     return this.#parts.clock.now()
   }
 
-  #add(permit: Omit<NewPermit, 'idToken' | 'groupToken'> & Pick<HolderTerms, 'idToken' | 'groupToken'>): Permit {
+  #add(permit: Omit<NewPermit, 'idToken' | 'groupToken'> & Partial<Pick<NewPermit, 'idToken' | 'groupToken'>>): Permit {
     const complete = { ...permit, idToken: permit.idToken ?? makeToken(), groupToken: permit.groupToken ?? makeToken() }
     return { ...complete, number: this.#permits.add(complete), state: 'open', atStation: false }
   }
 
   // Nothing begins yet, and the place is not told: whoever could begin somewhere at the station is let through.
   #judgeAsked({ stationId, idToken, type }: PresentedToken, open: readonly Permit[]): Authorisation {
-    const named = open.find((permit) => sameToken(permit.idToken, idToken))
+    const named = open.find((permit) => isOurToken(permit, idToken))
     if (named !== undefined) return toAccepted(named)
     const reservations = open.filter(({ kind }) => kind === 'reservation')
     const opened = reservations.find((one) => this.#tryCode(one, idToken, 'station') === 'opens')
     if (opened !== undefined) return toAccepted(opened)
     const answer = this.#parts.known(idToken, type)
     if (answer.status !== 'Accepted') return toAuthorisation(answer)
-    const own = reservations.find((one) => isHolder(one, answer))
-    // The station compares groups where the card is not the one that it was told.
-    if (own !== undefined) return { ...toAuthorisation(answer), groupIdToken: own.groupToken }
+    const own = reservations.find((one) => isHolder(one, answer, idToken))
+    if (own !== undefined) return toHolder(own, answer)
     const places = this.#parts.placesOf(stationId).filter((id) => id > 0)
     const isFree = (id: number) => findReservation(reservations, id) === undefined
     return reservations.length === 0 || places.some(isFree) ? toAuthorisation(answer) : { status: 'Blocked' }
@@ -174,18 +198,20 @@ export class Places implements Authorizer {
     const { idToken, type, attempt } = presented
     const start = attempt === undefined ? '' : hashStart(presented)
     const before = start === '' ? undefined : this.#permits.usedBy(start)
-    if (before !== undefined) return toAccepted(before)
+    if (before !== undefined && before.passedOn === undefined) return toAccepted(before)
     const kept = findReservation(open, connectorId)
-    const named = open.find((one) => isAt(one, connectorId) && sameToken(one.idToken, idToken))
-    if (named !== undefined && (kept === undefined || kept === named || isHolder(kept, named))) {
+    const named = open.find((one) => isAt(one, connectorId) && isOurToken(one, idToken))
+    if (named !== undefined && (kept === undefined || kept === named || this.isHolder(kept, named))) {
       return this.#use([named, ...(kept === undefined || kept === named ? [] : [kept])], start)
     }
     if (kept !== undefined && this.#tryCode(kept, idToken, 'station') === 'opens') return this.#use([kept], start)
     const answer = this.#parts.known(idToken, type)
+    // The start that used one up, told again.
+    if (before !== undefined) return toHolder(before, answer)
     if (kept === undefined || answer.status !== 'Accepted') return toAuthorisation(answer)
-    if (!isHolder(kept, answer)) return { status: 'Blocked' }
+    if (!isHolder(kept, answer, idToken)) return { status: 'Blocked' }
     this.#use([kept], start)
-    return { ...toAuthorisation(answer), groupIdToken: kept.groupToken }
+    return toHolder(kept, answer)
   }
 
   #use(permits: readonly [Permit, ...Permit[]], start: string): Authorisation {
@@ -232,7 +258,16 @@ function findReservation(open: readonly Permit[], connectorId: number): Permit |
   return open.find((one) => one.kind === 'reservation' && (connectorId === 0 || isAt(one, connectorId)))
 }
 
-function isHolder(kept: Permit, { driver, group }: Pick<ListAnswer, 'driver' | 'group'>): boolean {
+// Made here and not to be guessed: whoever presents it is let in. A token that upstream names is a card like others.
+function isOurToken(permit: Permit, idToken: string): boolean {
+  return permit.passedOn === undefined && sameToken(permit.idToken, idToken)
+}
+
+function isHolder(kept: Permit, { driver, group }: Pick<ListAnswer, 'driver' | 'group'>, idToken: string): boolean {
+  if (kept.passedOn !== undefined) {
+    const isOfGroup = kept.groupToken !== '' && kept.groupToken.toLowerCase() === group?.toLowerCase()
+    return isOfGroup || sameToken(kept.idToken, idToken)
+  }
   if (kept.driver !== undefined && kept.driver === driver) return true
   return kept.group !== undefined && kept.group.toLowerCase() === group?.toLowerCase()
 }
@@ -246,6 +281,11 @@ function toAccepted({ kind, group, groupToken, driver, expiresAtMs }: Permit): A
     expiryDate: new Date(expiresAtMs).toISOString(),
     ...(driver === undefined ? {} : { driver }),
   }
+}
+
+// The station compares groups where the card is not the one that it was told.
+function toHolder({ passedOn, groupToken }: Permit, answer: ListAnswer): Authorisation {
+  return { ...toAuthorisation(answer), ...(passedOn === undefined ? { groupIdToken: groupToken } : {}) }
 }
 
 function toAuthorisation({ group: _, ...rest }: ListAnswer): Authorisation {

@@ -103,8 +103,11 @@ export class Remote {
     const { status } = known(by.token, by.type)
     if (status !== 'Accepted')
       throw new WattError('driver/refused', `this token may not charge: ${tokenProblems[status]}`)
-    if (kept === undefined) return { idToken: by.token, type: by.type ?? 'ISO14443' }
-    if (!places.isReservedFor(place, by.token, by.type)) throw reserved(place)
+    if (kept !== undefined && !places.isReservedFor(place, by.token, by.type)) throw reserved(place)
+    // One that upstream asked for goes by the card itself.
+    if (kept === undefined || kept.passedOn !== undefined) {
+      return { idToken: by.token, type: by.type ?? 'ISO14443' }
+    }
     return { idToken: kept.idToken, type: 'Central' }
   }
 

@@ -3,7 +3,7 @@ import { errorFields, type Log } from '../log.ts'
 import type { Scheduler } from '../modbus/scheduler.ts'
 import type { ChargingPlace } from '../sessions/session-signer.ts'
 import type { Store } from '../store/database.ts'
-import { type Permit, PermitStore } from '../store/permits.ts'
+import { numberAtStation, type Permit, PermitStore } from '../store/permits.ts'
 import type { HolderTerms, Places } from './places.ts'
 import { connectedVersion, type StationLink, statusOf } from './station-link.ts'
 import { tellPlace } from './tell-place.ts'
@@ -120,7 +120,8 @@ export class ReservationDesk {
     this.#permits.setAtStation(permit.number, true)
     const expires = new Date(permit.expiresAtMs).toISOString()
     try {
-      return statusOf(await link.call(permit.stationId, 'ReserveNow', toReserveNow(permit, version, expires)))
+      const request = permit.passedOn?.request ?? toReserveNow(permit, version, expires)
+      return statusOf(await link.call(permit.stationId, 'ReserveNow', request))
     } catch (error) {
       if (error instanceof WattError && error.code === 'station/refused') return 'Rejected'
       throw error
@@ -131,9 +132,11 @@ export class ReservationDesk {
   async #withdraw(permit: Permit): Promise<void> {
     const { link, clock } = this.#parts
     if (permit.expiresAtMs > clock.now()) {
-      await link.call(permit.stationId, 'CancelReservation', { reservationId: permit.number }).catch((error) => {
-        if (!(error instanceof WattError && error.code === 'station/refused')) throw error
-      })
+      await link
+        .call(permit.stationId, 'CancelReservation', { reservationId: numberAtStation(permit) })
+        .catch((error) => {
+          if (!(error instanceof WattError && error.code === 'station/refused')) throw error
+        })
     }
     this.#permits.setAtStation(permit.number, false)
   }

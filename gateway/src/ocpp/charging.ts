@@ -72,7 +72,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
   const values = new SignedValues({ config: { ocpp: config }, store, log, verifier: foreignVerifier })
   const taking = takingSignedValues(sink, values)
   const site = openSite?.((...request) => csms.call(...request))
-  const upstream = openUpstream(parts, { drivers, site, callStation: link.call })
+  const upstream = openUpstream(parts, { drivers, site })
   const authority = config.authority && (await openAuthority(config.authority, parts))
   const csms: Csms = new Csms({
     config,
@@ -117,6 +117,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       drivers.prune(beforeMs)
       try {
         sink.tidy({ beforeMs })
+        values.tidy({ beforeMs })
       } catch (error) {
         // Comes again in a minute. The tidying of everything else must not wait for it.
         log.warn('ocpp.sessions.tidy.failed', errorFields(error))
@@ -140,12 +141,11 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
 interface UpstreamNeighbours {
   readonly drivers: { readonly authorizer: Authorizer; readonly reserving: Reserving }
   readonly site: SmartCharging | undefined
-  readonly callStation: Csms['call']
 }
 
 function openUpstream(
   { config: { upstream, ...config }, store, clock, log }: ChargingParts,
-  { drivers, site, callStation }: UpstreamNeighbours,
+  { drivers, site }: UpstreamNeighbours,
 ): Upstream | undefined {
   if (upstream === undefined) return undefined
   const { authorizer, reserving } = drivers
@@ -168,6 +168,6 @@ function openUpstream(
     authorizer,
     rules,
     random: Math.random,
-    callStation,
+    callStation: (stationId, action, payload) => reserving.passOn(stationId, action, payload),
   })
 }

@@ -19,6 +19,27 @@ test('D9: only a complete time with its zone is a time', (t) => {
   }
 })
 
+test('a day is one that the calendar has', (t) => {
+  const part = (max: number) => fc.integer({ min: 0, max })
+  const two = (value: number) => String(value).padStart(2, '0')
+  fc.assert(
+    fc.property(fc.integer({ min: 1970, max: 2400 }), part(13), part(32), (year, month, day) => {
+      const back = new Date(Date.UTC(year, month - 1, day))
+      const isThere = back.getUTCMonth() === month - 1 && back.getUTCDate() === day
+      t.is(hasZone(`${year}-${two(month)}-${two(day)}T09:00:00Z`), isThere)
+    }),
+    {
+      numRuns: 2_000,
+      examples: [
+        [2000, 2, 29],
+        [2100, 2, 29],
+        [2024, 2, 29],
+        [2023, 2, 29],
+      ],
+    },
+  )
+})
+
 test('Q13: local time follows summer and winter; the hour that comes twice is the first one', (t) => {
   const inBerlin = (text: string) => toUtc(text, 'Europe/Berlin')
   t.is(inBerlin('2026-07-01T12:00:00'), '2026-07-01T10:00:00.000Z')

@@ -1,10 +1,11 @@
 // RFC 3339 §5.6, but with the zone that many stations leave out, a blank for the T, and +0200 for +02:00.
 const pattern = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*([Zz]|[+-]\d\d(?::?\d\d)?)?$/
-const strict = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+const strict = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/
 
 /** Whether a text is a time as OCPP wants it: complete, existing, and with its zone. */
 export function hasZone(text: string): boolean {
-  return strict.test(text) && toUtc(text, 'UTC') !== undefined
+  const match = strict.exec(text)
+  return match !== null && exists(match.slice(1, 7).map(Number))
 }
 
 /**
@@ -14,18 +15,23 @@ export function hasZone(text: string): boolean {
 export function toUtc(text: string, timeZone: string): string | undefined {
   const match = pattern.exec(text.trim())
   if (match === null) return undefined
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
-    .slice(1, 7)
-    .map((part) => Number(part ?? 0))
+  const parts = match.slice(1, 7).map((part) => Number(part ?? 0))
+  if (!exists(parts)) return undefined
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts
   const ms = Number((match[7] ?? '').padEnd(3, '0').slice(0, 3))
   const wall = Date.UTC(year, month - 1, day, hour, minute, second, ms)
-  const back = new Date(wall)
-  const exists =
-    back.getUTCMonth() === month - 1 && back.getUTCDate() === day && hour < 24 && minute < 60 && second < 60
-  if (!exists || year < 1970) return undefined
   const zone = match[8]
   const utc = zone === undefined ? fromLocal(wall, timeZone) : wall - toOffsetMs(zone)
   return new Date(utc).toISOString()
+}
+
+const monthDays = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+// Without a Date, which is slow: every sample of every station has its time.
+function exists([year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0]: readonly number[]): boolean {
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+  const days = month === 2 && isLeap ? 29 : (monthDays[month - 1] ?? 0)
+  return year >= 1970 && day >= 1 && day <= days && hour < 24 && minute < 60 && second < 60
 }
 
 function toOffsetMs(zone: string): number {

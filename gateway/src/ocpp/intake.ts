@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import {
   type Clock,
   isTransactionAction,
@@ -143,5 +143,5 @@ export class Intake {
 // is told apart by its text.
 function hashContent({ stationId, action, payload, frame }: StationCall): string {
   const content = payload === undefined || payload === null ? frame : JSON.stringify(payload)
-  return createHash('sha256').update(`${stationId}\n${action}\n${content}`).digest('hex')
+  return hash('sha256', `${stationId}\n${action}\n${content}`)
 }

@@ -21,6 +21,9 @@ export interface SocketEvents {
   odd(event: 'ignored' | 'refused' | 'answer-refused', reason: string, frame: string): void
 }
 
+// How the library begins what answers a request that came in here under an id of ours.
+const answerStart = /^\[([34]),"(\d+)"/
+
 /**
  * The WebSocket between a station and ocpp-rpc. The library knows three message types, wants texts as ids, and mixes up
  * two requests with one id. So each request gets an id of ours on its way in and its own back on its way out; what the
@@ -70,7 +73,7 @@ export class StationSocket extends WebSocket {
         const innerId = String(this.#nextId++)
         this.#calls.set(innerId, { id: frame.id, payload: frame.payload, frame: text })
         // The payload waits here: a message of a hundred samples is parsed once.
-        return JSON.stringify([2, innerId, frame.action, {}])
+        return `[2,"${innerId}",${JSON.stringify(frame.action)},{}]`
       }
       case 'answer':
         return frame.text
@@ -97,11 +100,10 @@ export class StationSocket extends WebSocket {
 
   // Everything that leaves is text made by the library: a request of ours, or an answer under an id of ours.
   override send(data: string, ...rest: unknown[]): void {
-    const message: unknown = JSON.parse(data)
-    const [type, innerId] = Array.isArray(message) ? message : []
-    const call = type === 2 ? undefined : this.#calls.get(String(innerId))
-    this.#calls.delete(String(innerId))
-    const outer = call === undefined || !Array.isArray(message) ? data : JSON.stringify(message.with(1, call.id))
+    const [start = '', type, innerId = ''] = answerStart.exec(data) ?? []
+    const call = this.#calls.get(innerId)
+    this.#calls.delete(innerId)
+    const outer = call === undefined ? data : `[${type},${JSON.stringify(call.id)}${data.slice(start.length)}`
     // The socket may have closed while the answer was made: the station asks again.
     if (this.readyState === WebSocket.OPEN) Reflect.apply(super.send, this, [outer, ...rest])
   }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import { type ClockStatus, integerBetween, type OcppVersion, ocppVersions, type Timestamp } from '@wattline/protocol'
 import * as v from 'valibot'
 import { fieldsOf } from '../ocpp/json-place.ts'
@@ -166,5 +166,5 @@ function hashToken(token: unknown): string[] {
 }
 
 function hash(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return digest('sha256', text)
 }

@@ -37,8 +37,8 @@ function join(runs: SequenceState['runs']): SequenceState['runs'] {
   const joined: SequenceState['runs'] = []
   for (const [from, to] of runs.toSorted((a, b) => a[0] - b[0])) {
     const before = joined.at(-1)
-    if (before !== undefined && from === before[1] + 1) before[1] = to
-    else joined.push([from, to])
+    if (before === undefined || from !== before[1] + 1) joined.push([from, to])
+    else joined.splice(-1, 1, [before[0], to])
   }
   return joined
 }

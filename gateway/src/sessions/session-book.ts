@@ -2,7 +2,10 @@ import type { ChargingEvent } from './charging-event.ts'
 import type { ChargingPlace } from './session-signer.ts'
 import type { PlaceState, SessionState, StationClock } from './session-state.ts'
 
-/** Where sessions are remembered. What is read is the reader's own: nothing changes before it is written. */
+/**
+ * Where sessions are remembered. What is read is the reader's own, but not what stands in it: its fields are replaced,
+ * never changed, and nothing counts before it is written. What was written is the book's.
+ */
 export interface SessionBook {
   findStart(stationId: string, startKey: string): SessionState | undefined
   /** The latest with this id. */

@@ -54,13 +54,14 @@ export function settle(session: SessionState, place: PlaceState, readings: Sessi
     note(session, 'no-register')
     return
   }
-  end.wh = session.beginWh + sessionWh(session)
-  place.endedWh = max(place.endedWh, end.wh)
+  const wh = session.beginWh + sessionWh(session)
+  session.end = { ...end, wh }
+  place.endedWh = max(place.endedWh, wh)
   if (!session.isBeginSigned) {
     session.isBeginSigned = true
     readings.push(toReading(session, 'begin', session.beginWh, session.begunAt))
   }
-  readings.push(toReading(session, 'end', end.wh, end.at))
+  readings.push(toReading(session, 'end', wh, end.at))
 }
 
 function judgeEnd(session: SessionState, { at, tokens, group }: NonNullable<SessionState['end']>): void {

@@ -19,6 +19,7 @@ import {
   insertSignedValue,
   keepMeterKey,
   listMeterKeys,
+  pruneSignedValues,
   type SignedValueVerdict,
   type StoredSignedValue,
 } from '../store/signed-values.ts'
@@ -31,6 +32,10 @@ export interface SignedValuesParts {
   readonly log: Log
   readonly verifier: ForeignVerifier
 }
+
+/** About 100 MB. */
+const mostValues = 100_000
+const chunk = 1_000
 
 /** Takes what stations' own meters have signed out of their messages, checks it, and keeps it beside what we sign. */
 export class SignedValues {
@@ -54,6 +59,12 @@ export class SignedValues {
       const stored = this.#takeOne(message, value, told)
       return stored === undefined ? [] : [stored]
     })
+  }
+
+  /** Forgets what is old, as sessions are forgotten. Bounded: call it again and again. */
+  tidy({ beforeMs }: { readonly beforeMs: number }): void {
+    const { store } = this.#parts
+    store.write(() => pruneSignedValues(store, { beforeMs, most: mostValues, chunk }))
   }
 
   #takeOne(

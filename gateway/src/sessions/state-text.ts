@@ -1,25 +1,39 @@
-import { decodeWith } from '@wattline/protocol'
-import type * as v from 'valibot'
+import * as v from 'valibot'
 import type { RegisterState } from './place-register.ts'
-import type { PlaceState, SessionState } from './session-state.ts'
+import { type PlaceState, type SessionState, sessionShape } from './session-state.ts'
 
 // JSON has no integers of this size. Written out, as each message of a station writes one session and one place.
 const text = (wh: bigint | undefined) => wh?.toString()
 
-/** A session as two JSON objects, and as the one that they make together. */
-export interface SessionText {
-  readonly state: string
-  /** What changes with each value. */
-  readonly progress: string
-  readonly json: string
+// What changes with each value stands apart, in a row that is short.
+const progressKeys: readonly (keyof SessionState)[] = ['lastWh', 'heardAt', 'intervalAt', 'sequence']
+const stateKeys = v.keyof(sessionShape).options.filter((key) => !progressKeys.includes(key))
+
+/** Whether two states of a session differ in nothing but their progress. */
+export function hasSameState(a: SessionState, b: SessionState): boolean {
+  return stateKeys.every((key) => a[key] === b[key])
 }
 
-/** A session as JSON. */
-export function formatSession({ lastWh, heardAt, intervalAt, sequence, ...rest }: SessionState): SessionText {
+/** Whether they have come equally far. */
+export function hasSameProgress(a: SessionState, b: SessionState): boolean {
+  return progressKeys.every((key) => a[key] === b[key])
+}
+
+/** A session without its progress, as a JSON object. */
+export function formatState({
+  lastWh: _,
+  heardAt: __,
+  intervalAt: ___,
+  sequence: ____,
+  ...rest
+}: SessionState): string {
   const { beginWh, end } = rest
-  const state = JSON.stringify({ ...rest, beginWh: text(beginWh), end: end && { ...end, wh: text(end.wh) } })
-  const progress = JSON.stringify({ lastWh: text(lastWh), heardAt, intervalAt, sequence })
-  return { state, progress, json: `${state.slice(0, -1)},${progress.slice(1)}` }
+  return JSON.stringify({ ...rest, beginWh: text(beginWh), end: end && { ...end, wh: text(end.wh) } })
+}
+
+/** A session's progress, as a JSON object: its fields and those of the state make the whole. */
+export function formatProgress({ lastWh, heardAt, intervalAt, sequence }: SessionState): string {
+  return JSON.stringify({ lastWh: text(lastWh), heardAt, intervalAt, sequence })
 }
 
 /** A place as JSON. */
@@ -35,34 +49,5 @@ function toPlainRegister({ placeWh, seen, baseWh, candidate, beforeWh, ...rest }
     baseWh: text(baseWh),
     candidate: candidate && { ...candidate, wh: text(candidate.wh) },
     beforeWh: text(beforeWh),
-  }
-}
-
-const mostKnown = 2_000
-
-/**
- * Reads states from JSON, each text that was written here without decoding it again. A text is what tells them apart,
- * so a transaction that was undone leaves nothing wrong behind.
- */
-export class StateReader<TSchema extends v.GenericSchema> {
-  readonly #shape: TSchema
-  readonly #known = new Map<string, v.InferOutput<TSchema>>()
-
-  constructor(shape: TSchema) {
-    this.#shape = shape
-  }
-
-  /** The state is the caller's: it may change it. */
-  read(json: string, source: string): v.InferOutput<TSchema> {
-    const known = this.#known.get(json)
-    if (known === undefined) return decodeWith(this.#shape, JSON.parse(json), source, 'storage/corrupt')
-    this.#known.delete(json)
-    return known
-  }
-
-  /** What was written as this text. From now on it must not be changed. */
-  remember(json: string, state: v.InferOutput<TSchema>): void {
-    if (this.#known.size >= mostKnown) this.#known.clear()
-    this.#known.set(json, state)
   }
 }

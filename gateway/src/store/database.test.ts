@@ -31,6 +31,24 @@ test('a transaction that throws leaves nothing', (t) => {
   t.is(store.db.prepare('SELECT count(*) FROM settings').pluck().get(), 0)
 })
 
+test('whoever remembers what was written is told when it is undone, a part of it too', (t) => {
+  const store = openStore(makeTempFolder(t.teardown))
+  t.teardown(() => store.close())
+  let undone = 0
+  store.onUndo(() => undone++)
+  const fail = () => {
+    throw new Error('power cut')
+  }
+  store.write(() => {
+    t.throws(() => store.write(fail))
+    t.is(undone, 1)
+  })
+  t.throws(() => store.write(fail))
+  t.is(undone, 2)
+  store.write(() => {})
+  t.is(undone, 2)
+})
+
 test('a database of a newer version is refused untouched', (t) => {
   const dataDir = makeTempFolder(t.teardown)
   openStore(dataDir).close()

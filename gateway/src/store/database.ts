@@ -19,6 +19,11 @@ export interface Store {
    * `write` runs.
    */
   onCommit(done: () => void): void
+  /**
+   * From now on has this done whenever something that was written is undone, a part of a transaction included: whoever
+   * remembers what he wrote must forget it.
+   */
+  onUndo(forget: () => void): void
   /** Runs work that only reads, on one state of the database. */
   read<T>(work: () => T): T
   close(): void
@@ -83,14 +88,18 @@ function open(path: string, readonly: boolean): Store {
     statements.set(text, statement)
     return statement
   }
+  // Made once: the library builds four functions for each.
+  const transaction = db.transaction((work: () => unknown) => work())
+  const forgetting: (() => void)[] = []
   let due: (() => void)[] = []
   const write = <T>(work: () => T): T => {
     const before = due.length
     let result: T
     try {
       // IMMEDIATE: the write lock is taken first, so that nothing read in between can be out of date.
-      result = translated(() => db.transaction(work).immediate())
+      result = translated(() => transaction.immediate(work) as T) // it gives what the work gave
     } catch (error) {
+      for (const forget of forgetting) forget()
       due = due.slice(0, before) // inside another one this was a savepoint: what came before it stands
       throw error
     }
@@ -109,7 +118,8 @@ function open(path: string, readonly: boolean): Store {
       if (!db.inTransaction) throw new Error('onCommit: nothing is being written')
       due.push(done)
     },
-    read: (work) => translated(() => db.transaction(work).deferred()),
+    onUndo: (forget) => void forgetting.push(forget),
+    read: <T>(work: () => T) => translated(() => transaction.deferred(work) as T),
     close: () => db.close(),
   }
 }

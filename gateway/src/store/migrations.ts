@@ -319,4 +319,10 @@ export const migrations: readonly string[] = [
     adopted_at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Of a reservation that upstream asked for: its number at the station, and the request as the station gets it.
+  ALTER TABLE permits ADD COLUMN station_number INTEGER;
+  ALTER TABLE permits ADD COLUMN request TEXT;
+  CREATE INDEX permits_passed_on ON permits (station, station_number) WHERE station_number IS NOT NULL;
+  `,
 ]

@@ -19,8 +19,11 @@ const rowShape = v.array(
     code_length: number,
     state: v.picklist(['open', 'used', 'cancelled']),
     at_station: number,
+    station_number: v.nullable(number),
+    request: v.nullable(v.string()),
   }),
 )
+const requestShape = v.record(v.string(), v.unknown())
 
 /** Leave to begin one session at one place. */
 export interface Permit {
@@ -37,8 +40,22 @@ export interface Permit {
   readonly group?: string
   /** Opens it with one-time codes. */
   readonly code?: OneTimeCodeKey
+  /** Where an operator upstream asked for it. `idToken` and `groupToken` are then of his choice, and prove nothing. */
+  readonly passedOn?: PassedOn
   readonly state: 'open' | 'used' | 'cancelled'
   readonly atStation: boolean
+}
+
+/** A reservation of upstream as its station knows it. */
+export interface PassedOn {
+  readonly number: number
+  /** ReserveNow. */
+  readonly request: Readonly<Record<string, unknown>>
+}
+
+/** What the station calls a reservation. */
+export function numberAtStation({ number, passedOn }: Permit): number {
+  return passedOn?.number ?? number
 }
 
 export type NewPermit = Omit<Permit, 'number' | 'state' | 'atStation'>
@@ -58,7 +75,8 @@ export class PermitStore {
     const { lastInsertRowid } = this.#store
       .sql(
         `INSERT INTO permits (kind, station, connector, expires_at, id_token, group_token, driver, driver_group, secret,
-           validity_seconds, code_length, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
+           validity_seconds, code_length, station_number, request, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
       )
       .run(
         permit.kind,
@@ -72,6 +90,8 @@ export class PermitStore {
         permit.code?.secret ?? null,
         permit.code?.validitySeconds ?? 0,
         permit.code?.length ?? 0,
+        permit.passedOn?.number ?? null,
+        permit.passedOn === undefined ? null : JSON.stringify(permit.passedOn.request),
       )
     return Number(lastInsertRowid)
   }
@@ -91,6 +111,11 @@ export class PermitStore {
     return this.#select('number = ?', permit)[0]
   }
 
+  /** The one of upstream that is in force under its number at the station. */
+  findPassedOn(stationId: string, numberThere: number): Permit | undefined {
+    return this.#select("state = 'open' AND station = ? AND station_number = ?", stationId, numberThere)[0]
+  }
+
   /** The one that was used by a start. */
   usedBy(start: string): Permit | undefined {
     return this.#select("state = 'used' AND used_by = ?", start)[0]
@@ -100,6 +125,11 @@ export class PermitStore {
     this.#store
       .sql("UPDATE permits SET state = ?, used_by = ? WHERE number = ? AND state = 'open'")
       .run(state, start, permit)
+  }
+
+  /** What was cancelled is in force again. */
+  reopen(permit: number): void {
+    this.#store.sql("UPDATE permits SET state = 'open' WHERE number = ? AND state = 'cancelled'").run(permit)
   }
 
   setAtStation(permit: number, isThere: boolean): void {
@@ -135,13 +165,19 @@ export class PermitStore {
 
   #select(where: string, ...values: (string | number)[]): readonly Permit[] {
     const rows = this.#store.sql(`SELECT * FROM permits WHERE ${where} ORDER BY number`).all(...values)
-    return decodeWith(rowShape, rows, `${this.#store.path}: permits`, 'storage/corrupt').map(toPermit)
+    const source = `${this.#store.path}: permits`
+    return decodeWith(rowShape, rows, source, 'storage/corrupt').map((row) => toPermit(row, source))
   }
 }
 
 const spentShape = v.array(v.object({ slot: number, way: v.picklist(['station', 'remote']) }))
 
-function toPermit(row: v.InferOutput<typeof rowShape>[number]): Permit {
+function toPermit(row: v.InferOutput<typeof rowShape>[number], source: string): Permit {
+  const { station_number: numberThere, request } = row
+  const passedOn =
+    numberThere === null || request === null
+      ? undefined
+      : { number: numberThere, request: decodeWith(requestShape, JSON.parse(request), source, 'storage/corrupt') }
   const { secret, validity_seconds: validitySeconds, code_length: length } = row
   return {
     number: row.number,
@@ -154,6 +190,7 @@ function toPermit(row: v.InferOutput<typeof rowShape>[number]): Permit {
     ...(row.driver === null ? {} : { driver: row.driver }),
     ...(row.driver_group === null ? {} : { group: row.driver_group }),
     ...(secret === null ? {} : { code: { secret, validitySeconds, length } }),
+    ...(passedOn === undefined ? {} : { passedOn }),
     state: row.state,
     atStation: row.at_station === 1,
   }

@@ -85,6 +85,37 @@ export function listSignedValues(store: Store, stationId: string, transactionId:
     .map((row) => toStored(store, row))
 }
 
+/** How many are kept, and from when on. */
+export interface SignedValueLimits {
+  readonly beforeMs: number
+  readonly most: number
+  readonly chunk: number
+}
+
+/**
+ * Forgets values that came before a time, once their session is forgotten; and the oldest where they are more than
+ * `most`, but for those of a session that is not settled. At most `chunk` at once; gives how many. Only the oldest are
+ * looked at: there may be many.
+ */
+export function pruneSignedValues(store: Store, { beforeMs, most, chunk }: SignedValueLimits): number {
+  const count = store.sql('SELECT count(*) FROM signed_values').pluck().get()
+  const tooMany = decodeWith(integerBetween(0, Number.MAX_SAFE_INTEGER), count, store.path, 'storage/corrupt') - most
+  const hasSession = (condition: string) =>
+    `EXISTS (SELECT 1 FROM charging_sessions c
+     WHERE c.station = o.station AND c.transaction_id = o.transaction_id AND ${condition})`
+  return store
+    .sql(
+      `DELETE FROM signed_values WHERE number IN (
+         SELECT o.number FROM (
+           SELECT number, station, transaction_id, frame, row_number() OVER (ORDER BY number) AS place
+           FROM (SELECT * FROM signed_values ORDER BY number LIMIT ?)
+         ) o LEFT JOIN ocpp_frames f ON f.number = o.frame
+         WHERE (coalesce(f.arrived_at, 0) < ? AND NOT ${hasSession('true')})
+            OR (o.place <= ? AND NOT ${hasSession('c.settled = 0')}))`,
+    )
+    .run(chunk, beforeMs, tooMany).changes
+}
+
 function toStored(store: Store, row: unknown): StoredSignedValue {
   const known = decodeWith(shape, row, `${store.path}: signed_values`, 'storage/corrupt')
   return {

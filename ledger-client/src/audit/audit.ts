@@ -1,69 +1,71 @@
-import { isEquivocation, parsePublicKey, type SignatureVerifier } from '@wattline/protocol'
+import { type SignatureVerifier, WattError } from '@wattline/protocol'
 import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
-import { JournalAudit, readStatedTerms, type StatedTerms } from './journal-audit.ts'
+import { JournalAudit, readStatedTerms } from './journal-audit.ts'
 import { OrderAudit } from './order-audit.ts'
 import { RecordAudit } from './record-audit.ts'
 import { type AuditReport, Faults } from './report.ts'
+import { SealAudit } from './seal-audit.ts'
+import { SignatureAudit } from './signature-audit.ts'
+import { StandingAudit } from './standing-audit.ts'
+import { checkWitnesses, noWitnesses, type Witnesses } from './witness.ts'
 
-/** Checks everything again that the ledger claims: nothing is taken from a stored result that can be worked out. */
-export function auditLedger(db: Database, verifier: SignatureVerifier): AuditReport {
+/** How much is checked. */
+export interface AuditOptions {
+  /** Checks the signature of each record, also where a later one and a seal show that it is authentic. */
+  readonly everySignature?: boolean
+  /** What the ledger has signed once, and must still hold. */
+  readonly witnesses?: Witnesses
+}
+
+/**
+ * Checks everything again that the ledger claims: nothing is taken from a stored result that can be worked out. Records
+ * and entries are read one at a time; what is kept in memory grows with the metering points, accounts and certificates.
+ */
+export function auditLedger(db: Database, verifier: SignatureVerifier, options: AuditOptions = {}): AuditReport {
+  const { everySignature = false, witnesses = noWitnesses } = options
   return db.read(() => {
     const [file, chain, journal, booking] = [new Faults(), new Faults(), new Faults(), new Faults()]
     const problem = db.quickCheck()
     if (problem !== undefined) file.add('file', 'storage/corrupt', problem)
     const registry = new Registry(db)
+    const points = readPoints(registry, file)
     const stated = readStatedTerms(db)
-    const audit = new RecordAudit({ db, registry, verifier }, stated)
-    const points = registry.all()
+    const late = new Faults()
+    const seals = new SealAudit(db, witnesses.seals, late)
+    const signatures = new SignatureAudit({ db, verifier, seals }, { every: everySignature })
+    const audit = new RecordAudit({ db, registry, signatures }, stated)
     let records = 0
-    for (const point of points) {
-      checkTerms(point, stated, journal)
-      records += audit.check(point, { chain, booking })
-    }
+    for (const point of points) records += audit.check(point, { chain, booking })
     checkStrays(db, chain)
-    checkProofs(db, verifier, booking)
+    new StandingAudit({ db, verifier }, stated, journal).check(points)
     const { entries, accounts } = new JournalAudit(db, journal).check()
     new OrderAudit(db, verifier, booking).check()
-    // The chain's faults come first: they are the cause, what does not fit the journal follows from them.
-    const faults = [file, chain, journal, booking].flatMap(({ found }) => found).slice(0, 100)
-    return { ok: faults.length === 0, faults, counts: { points: points.length, records, entries, accounts } }
+    checkWitnesses(db, witnesses, late)
+    for (const { first, last } of seals.broken) {
+      late.add('records', 'storage/corrupt', `rows ${first} to ${last}: not the texts that were sealed`)
+    }
+    // The chain's faults come first: they are the cause, what does not fit the journal and the seals follows from them.
+    const faults = [file, chain, journal, booking, late].flatMap(({ found }) => found).slice(0, 100)
+    const witnessed = witnesses.seals.length + witnesses.receipts.length
+    const checks = { signatures: signatures.signatures, byHash: signatures.byHash, witnesses: witnessed }
+    return { ok: faults.length === 0, faults, counts: { points: points.length, records, entries, accounts }, checks }
   })
 }
 
-// The terms in force are the last ones that the journal states.
-function checkTerms(point: Point, stated: ReadonlyMap<number, StatedTerms>, faults: Faults): void {
-  const last = [...stated.values()].findLast((terms) => terms.point === point.id)
-  const told = formatTerms({ terms: point.terms, entry: point.termsEntry })
-  const expected = last === undefined ? 'none' : formatTerms(last)
-  if (told !== expected) faults.add(`point ${point.id}`, 'journal/broken', `terms ${expected} expected, got ${told}`)
-}
-
-function formatTerms({ terms, entry }: Pick<StatedTerms, 'terms' | 'entry'>): string {
-  const { owner, role, behind = '-', maxPowerW = '-', rolloverWh = '-' } = terms
-  return `${role} of ${owner} behind ${behind}, ${maxPowerW} W, width ${rolloverWh} (entry ${entry})`
+// A row that cannot be read at all is a fault like any other.
+function readPoints(registry: Registry, faults: Faults): readonly Point[] {
+  try {
+    return registry.all()
+  } catch (error) {
+    if (!(error instanceof RangeError) && !(error instanceof WattError)) throw error
+    faults.add('points', 'storage/corrupt', error.message)
+    return []
+  }
 }
 
 function checkStrays(db: Database, faults: Faults): void {
-  const strays = db.prepare<[], { id: number }>('SELECT id FROM record WHERE point NOT IN (SELECT id FROM point)').all()
-  for (const { id } of strays) faults.add(`record row ${id}`, 'chain/foreign', 'it belongs to no enrolled point')
-}
-
-interface ProofRow {
-  readonly name: string
-  readonly epoch: number
-  readonly sequence: number
-  readonly key: string
-  readonly first: string
-  readonly second: string
-}
-
-function checkProofs(db: Database, verifier: SignatureVerifier, faults: Faults): void {
-  const rows = db.prepare<[], ProofRow>(
-    'SELECT name, equivocation.epoch, equivocation.sequence, key, first, second FROM equivocation JOIN point ON point.id = point',
-  )
-  for (const { name, epoch, sequence, key, first, second } of rows.all()) {
-    if (isEquivocation({ publicKey: parsePublicKey(key), first, second }, verifier)) continue
-    faults.add(`${name}@${epoch}/${sequence}`, 'record/equivocation', 'the stored proof does not hold')
-  }
+  const strays = db.prepare<[], { id: number }>('SELECT id FROM record WHERE point NOT IN (SELECT id FROM point)')
+  for (const { id } of strays.iterate())
+    faults.add(`record row ${id}`, 'chain/foreign', 'it belongs to no enrolled point')
 }

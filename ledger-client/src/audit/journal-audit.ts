@@ -1,4 +1,4 @@
-import { driverOf, parseOcmfText, type Role, roles, WattError, type Wh } from '@wattline/protocol'
+import { driverOf, type PointId, parseOcmfText, type Role, roles, WattError, type Wh } from '@wattline/protocol'
 import { accountOf, assetOf, assets, classOf, isWithinBounds } from '../ledger/accounts.ts'
 import { findBreach, findImbalance, meterKinds } from '../ledger/entry-kinds.ts'
 import { type Entry, genesisHash, hashEntry, type Posting, toPostings } from '../ledger/journal.ts'
@@ -100,12 +100,12 @@ export class JournalAudit {
 
   #checkPostings(entry: Entry): void {
     const place = `entry ${entry.id}`
-    const breach = findBreach(entry.kind, entry.postings)
-    const imbalance = breach === undefined ? findImbalance(entry.postings) : undefined
-    if (breach !== undefined) this.#faults.add(place, 'journal/broken', breach)
-    else if (imbalance !== undefined) {
+    const imbalance = findImbalance(entry.postings)
+    if (imbalance !== undefined) {
       this.#faults.add(place, 'journal/unbalanced', `its ${imbalance.asset} postings sum to ${imbalance.sum}`)
     }
+    const breach = findBreach(entry.kind, entry.postings)
+    if (breach !== undefined) this.#faults.add(place, 'journal/broken', breach)
     if (entry.kind === 'enrolment') this.#owners.set(entry.point ?? '', ownerIn(entry.note))
     if (meterKinds.some((kind) => kind === entry.kind)) this.#checkBooking(entry, place)
     else this.#checkTransfer(entry, place)
@@ -189,9 +189,18 @@ function driverIn(text: string): string | undefined {
 }
 
 function ownerIn(note: string): string {
-  const content: unknown = JSON.parse(note)
-  const owner: unknown = typeof content === 'object' && content !== null ? Reflect.get(content, 'owner') : undefined
+  const { owner } = readNote(note)
   return typeof owner === 'string' ? owner : ''
+}
+
+/** What a note says; nothing where it is damaged, which the entry's hash shows. */
+export function readNote(note: string): Readonly<Record<string, unknown>> {
+  try {
+    const content: unknown = JSON.parse(note)
+    return typeof content === 'object' && content !== null ? { ...content } : {}
+  } catch {
+    return {} // no JSON
+  }
 }
 
 /** Every terms that were ever in force, by the entry that states them. */
@@ -205,11 +214,8 @@ export function readStatedTerms(db: Database): ReadonlyMap<number, StatedTerms> 
 }
 
 function toStatedTerms(entry: number, point: string, note: string): StatedTerms {
-  const content: unknown = JSON.parse(note)
-  const field = (name: string): unknown =>
-    typeof content === 'object' && content !== null ? Reflect.get(content, name) : undefined
-  const [behind, maxPowerW, rolloverWh, key] = [field('behind'), field('maxPowerW'), field('rolloverWh'), field('key')]
-  const role: Role = roles.find((known) => known === field('role')) ?? 'storage' // an unknown role books nothing
+  const { behind, maxPowerW, rolloverWh, key, role: told } = readNote(note)
+  const role: Role = roles.find((known) => known === told) ?? 'storage' // an unknown role books nothing
   return {
     entry,
     point,
@@ -217,9 +223,9 @@ function toStatedTerms(entry: number, point: string, note: string): StatedTerms 
     terms: {
       owner: ownerIn(note),
       role,
-      ...(typeof behind === 'string' ? { behind: toPointId(behind) } : {}),
+      ...(typeof behind === 'string' ? { behind: behind as PointId } : {}), // a damaged one fits no row
       ...(typeof maxPowerW === 'number' ? { maxPowerW } : {}),
-      ...(typeof rolloverWh === 'string' ? { rolloverWh: BigInt(rolloverWh) } : {}),
+      ...(typeof rolloverWh === 'string' && /^\d{1,15}$/.test(rolloverWh) ? { rolloverWh: BigInt(rolloverWh) } : {}),
     },
   }
 }

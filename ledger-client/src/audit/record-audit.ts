@@ -9,8 +9,6 @@ import {
   type PublicKey,
   parseCertificate,
   parseOcmfText,
-  type SignatureVerifier,
-  verifyParsed,
   WattError,
 } from '@wattline/protocol'
 import type { Posting } from '../ledger/journal.ts'
@@ -23,6 +21,7 @@ import { tagOf } from '../store/records.ts'
 import { BookedBelow, settleRemainder } from '../tree.ts'
 import type { StatedTerms } from './journal-audit.ts'
 import type { Faults } from './report.ts'
+import type { SignatureAudit } from './signature-audit.ts'
 
 interface Row {
   readonly id: bigint
@@ -40,12 +39,18 @@ interface Row {
   readonly key: string | null
 }
 
+/** A record that has been walked past, and the key of its epoch. */
+interface Accepted extends Row {
+  readonly parsed: ParsedOcmf
+  readonly spki: PublicKey
+}
+
 /** How far the check of one point has come. */
 interface Walk {
   readonly point: Point
   /** By SPKI. */
   readonly keys: ReadonlyMap<string, PublicKey>
-  previous: Row | undefined
+  previous: Accepted | undefined
   base: Base | undefined
   terms: bigint
   netWh: bigint
@@ -61,15 +66,25 @@ interface Walk {
 /** The first fault of a point ends its walk: nothing after it is proven. */
 class FoundFault extends Error {
   readonly code: ErrorCode
-  constructor(code: ErrorCode, message: string) {
+  /** Where it is another place than the one that is looked at. */
+  readonly place: string | undefined
+  constructor(code: ErrorCode, message: string, place?: string) {
     super(message)
     this.code = code
+    this.place = place
   }
 }
 
-/** Checks every record: signature, place in the chain, and that it was booked for exactly what it counts. */
+interface Parts {
+  readonly db: Database
+  readonly registry: Registry
+  readonly signatures: SignatureAudit
+}
+
+/** Checks every record: authenticity, place in the chain, and that it was booked for exactly what it counts. */
 export class RecordAudit {
-  readonly #parts: { readonly db: Database; readonly registry: Registry; readonly verifier: SignatureVerifier }
+  readonly #parts: Parts
+  readonly #keysOf: ReadonlyMap<string, ReadonlySet<string>>
   readonly #terms: ReadonlyMap<number, StatedTerms>
   readonly #below: BookedBelow
   readonly #rows: Statement<[number], Row>
@@ -79,12 +94,11 @@ export class RecordAudit {
   readonly #certificate: Statement<[string, string], { text: string }>
   readonly #overtaken: Statement<[number, bigint, bigint, bigint], unknown>
 
-  constructor(
-    parts: { readonly db: Database; readonly registry: Registry; readonly verifier: SignatureVerifier },
-    terms: ReadonlyMap<number, StatedTerms>,
-  ) {
+  constructor(parts: Parts, terms: ReadonlyMap<number, StatedTerms>) {
     const { db, registry } = parts
     this.#parts = parts
+    const byPoint = Map.groupBy(terms.values(), ({ point }) => point)
+    this.#keysOf = new Map([...byPoint].map(([point, stated]) => [point, new Set(stated.map(({ key }) => key))]))
     this.#terms = terms
     this.#below = new BookedBelow(db, registry)
     this.#rows = db.prepareWide(
@@ -120,16 +134,17 @@ export class RecordAudit {
       records: 0,
       unsettled: false,
     }
+    this.#parts.signatures.begin(point.rowId)
     let place = `point ${point.id}`
     let kind: 'chain' | 'booking' = 'chain'
     try {
       for (const row of this.#rows.iterate(point.rowId)) {
         place = formatPlace(point.id, { epoch: Number(row.epoch), sequence: Number(row.sequence) })
         kind = 'chain'
-        const parsed = this.#checkRecord(walk, row)
+        const { parsed, spki } = this.#checkRecord(walk, row)
         kind = 'booking'
         this.#checkBooking(walk, row, parsed)
-        walk.previous = row
+        walk.previous = { ...row, parsed, spki }
         walk.records++
       }
       place = `point ${point.id}`
@@ -139,19 +154,18 @@ export class RecordAudit {
       checkSums(walk)
     } catch (error) {
       if (!(error instanceof FoundFault)) throw error
-      faults[kind].add(place, error.code, error.message)
+      faults[kind].add(error.place ?? place, error.code, error.message)
     }
     return walk.records
   }
 
   // A key counts only where the journal says that it was enrolled, too.
   #enrolledKeys(point: Point): ReadonlyMap<string, PublicKey> {
-    const stated = new Set([...this.#terms.values()].filter((terms) => terms.point === point.id).map(({ key }) => key))
     const keys = point.keys.map(({ key }) => [formatPublicKey(key), key] as const)
-    return new Map(keys.filter(([spki]) => stated.has(spki)))
+    return new Map(keys.filter(([spki]) => this.#keysOf.get(point.id)?.has(spki)))
   }
 
-  #checkRecord(walk: Walk, row: Row): ParsedOcmf {
+  #checkRecord(walk: Walk, row: Row): { readonly parsed: ParsedOcmf; readonly spki: PublicKey } {
     const parsed = parse(row.text)
     const { record, hash } = parsed
     const columns = [row.epoch, row.sequence, row.taken_at, row.hash, Number(row.tag)].join()
@@ -164,12 +178,13 @@ export class RecordAudit {
     const key = row.key === null ? undefined : walk.keys.get(row.key)
     if (key === undefined) throw new FoundFault('record/wrong-key', `no key is enrolled for epoch ${row.epoch}`)
     this.#checkLink(walk, row, parsed)
-    const verdict = verifyParsed(parsed, key, this.#parts.verifier)
+    const verdict = this.#parts.signatures.check(row, parsed, key)
     if (!verdict.ok) throw new FoundFault(verdict.code, verdict.message)
-    return parsed
+    return { parsed, spki: key }
   }
 
-  #checkLink({ point, previous }: Walk, row: Row, { record }: ParsedOcmf): void {
+  #checkLink(walk: Walk, row: Row, { record }: ParsedOcmf): void {
+    const { point, previous } = walk
     if (previous !== undefined && previous.id >= row.id) {
       throw new FoundFault('chain/reordered', `accepted as number ${row.id}, its predecessor as ${previous.id}`)
     }
@@ -177,6 +192,7 @@ export class RecordAudit {
       const expected = previous.sequence + 1n
       if (row.sequence !== expected) throw new FoundFault('chain/missing', `sequence ${expected} is missing before it`)
       if (record.previousHash !== previous.hash) {
+        this.#checkItself(point, previous)
         throw new FoundFault(
           'chain/inserted',
           `names ${record.previousHash.slice(0, 8)}, ${previous.hash.slice(0, 8)} stands before it`,
@@ -196,6 +212,13 @@ export class RecordAudit {
       if (!(error instanceof WattError)) throw error
     }
     throw new FoundFault('certificate/invalid', `the certificate ${record.previousHash.slice(0, 8)} is damaged`)
+  }
+
+  // Of two that do not fit, one is wrong: the signature of the one before may show that it is that one.
+  #checkItself(point: Point, { parsed, spki, epoch, sequence }: Accepted): void {
+    const verdict = this.#parts.signatures.verify(parsed, spki)
+    const place = formatPlace(point.id, { epoch: Number(epoch), sequence: Number(sequence) })
+    if (!verdict.ok) throw new FoundFault(verdict.code, verdict.message, place)
   }
 
   #checkBooking(walk: Walk, row: Row, { record }: ParsedOcmf): void {

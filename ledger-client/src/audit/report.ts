@@ -2,7 +2,7 @@ import type { ErrorCode } from '@wattline/protocol'
 
 /** One thing that is wrong, and where. */
 export interface Fault {
-  /** `<point>@<epoch>/<sequence>`, `entry <n>`, `account <name>`, `point <name>` or `file`. */
+  /** `<point>@<epoch>/<sequence>`, `entry <n>`, `account <name>`, `point <name>`, `records`, `journal` or `file`. */
   readonly place: string
   readonly code: ErrorCode
   readonly message: string
@@ -18,6 +18,15 @@ export interface AuditReport {
     readonly records: number
     readonly entries: number
     readonly accounts: number
+  }
+  /** What the records' authenticity rests on (SPEC-54). */
+  readonly checks: {
+    /** Records whose own signature was checked: each epoch's last, and all whose text no seal covers. */
+    readonly signatures: number
+    /** Records that are authentic because a checked one names them by hash, and whose text is as it was sealed. */
+    readonly byHash: number
+    /** Signed heads and receipts that the ledger was compared with. */
+    readonly witnesses: number
   }
 }
 

@@ -5,10 +5,37 @@ import { decodeQuantity, decodeWords, type Rpc } from './rpc.ts'
 import { encodeSettle, type Settlement } from './settlement.ts'
 import type { Sent, Wallet } from './wallet.ts'
 
+/** `MeteringPoints.Status` in its order. */
+export const pointStatuses = ['unknown', 'active', 'frozen', 'revoked', 'rotated'] as const
+export type PointStatus = (typeof pointStatuses)[number]
+
+/** `Attestation.Reason` in its order: why a record of a batch changed nothing. */
+export const reasons = [
+  'Counted',
+  'Malformed',
+  'UnknownTemplate',
+  'UnknownKey',
+  'Frozen',
+  'Revoked',
+  'Rotated',
+  'BooksNothing',
+  'Replayed',
+  'EpochClosed',
+  'AheadOfTime',
+  'MeterChanged',
+  'RegisterDecreased',
+  'OverLimit',
+] as const
+export type Reason = (typeof reasons)[number]
+
+/** The newest block, or one by its number. */
+export type BlockName = 'latest' | bigint
+
 /** How far a chain has counted a metering point. */
 export interface ChainHead {
-  /** Whether the contract counts this key's records: enrolled, not frozen, not rotated. */
-  readonly isActive: boolean
+  readonly status: PointStatus
+  /** The registers that the contract books: 1 import, 2 export. */
+  readonly books: number
   readonly epoch: number
   readonly sequence: number
   readonly registers: Registers
@@ -16,13 +43,14 @@ export interface ChainHead {
 
 /** What a relayer needs of the contract. */
 export interface SettlementContract {
-  /** As of the newest block, or of one that `final` names no reorg reaches any more. */
-  headOf(device: string, at: 'latest' | 'final'): Promise<ChainHead>
+  /** The newest block that no reorg reaches any more. */
+  finalBlock(): Promise<bigint>
+  headOf(device: string, at: BlockName): Promise<ChainHead>
   /** The template's number, or undefined where it is not stored. */
-  templateId(template: OcmfTemplate): Promise<number | undefined>
+  templateId(template: OcmfTemplate, at: BlockName): Promise<number | undefined>
   registerTemplate(template: OcmfTemplate): Promise<Sent>
-  /** Which of these would count, were they sent now. */
-  wouldCount(settlements: readonly Settlement[]): Promise<readonly boolean[]>
+  /** What would become of these, were they the next that the contract is sent. */
+  tryOut(settlements: readonly Settlement[], at: BlockName): Promise<readonly Reason[]>
   settle(settlements: readonly Settlement[]): Promise<Sent>
 }
 
@@ -45,14 +73,19 @@ export class AttestationContract implements SettlementContract {
     this.#confirmations = BigInt(options.confirmations)
   }
 
-  async headOf(device: string, at: 'latest' | 'final'): Promise<ChainHead> {
-    const block = at === 'latest' ? 'latest' : await this.#finalBlock()
-    const words = decodeWords(await this.#call([pointOf, toWord(BigInt(device))], block), 'pointOf')
+  async finalBlock(): Promise<bigint> {
+    const newest = decodeQuantity(await this.#rpc.ask('eth_blockNumber'), 'eth_blockNumber')
+    return newest > this.#confirmations ? newest - this.#confirmations : 0n
+  }
+
+  async headOf(device: string, at: BlockName): Promise<ChainHead> {
+    const words = decodeWords(await this.#call([pointOf, toWord(BigInt(device))], at), 'pointOf')
     // Owner, power, meter, books, status, head: the struct's order.
-    const [status = 0n, head = 0n] = [words[4], words[5]]
+    const [books = 0n, status = 0n, head = 0n] = words.slice(3)
     const present = (head >> 248n) & 3n
     return {
-      isActive: status === 1n || status === 3n,
+      status: pointStatuses[Number(status)] ?? 'unknown',
+      books: Number(books),
       epoch: Number((head >> 88n) & 0xffff_ffff_ffffn),
       sequence: Number((head >> 48n) & 0xff_ffff_ffffn),
       registers: {
@@ -62,8 +95,8 @@ export class AttestationContract implements SettlementContract {
     }
   }
 
-  async templateId(template: OcmfTemplate): Promise<number | undefined> {
-    const [id = 0n] = decodeWords(await this.#call([templateOf, hashTemplate(template)], 'latest'), 'templateOf')
+  async templateId(template: OcmfTemplate, at: BlockName): Promise<number | undefined> {
+    const [id = 0n] = decodeWords(await this.#call([templateOf, hashTemplate(template)], at), 'templateOf')
     return id === 0n ? undefined : Number(id)
   }
 
@@ -71,25 +104,20 @@ export class AttestationContract implements SettlementContract {
     return this.#wallet.send(this.#address, concatBytes(registerTemplate, encodeTemplate(template)))
   }
 
-  async wouldCount(settlements: readonly Settlement[]): Promise<readonly boolean[]> {
+  async tryOut(settlements: readonly Settlement[], at: BlockName): Promise<readonly Reason[]> {
     // The answer's first two words tell where the array begins and how long it is.
-    const words = decodeWords(await this.#call([encodeSettle(settlements)], 'latest'), 'settle').slice(2)
-    return settlements.map((_, i) => words[i] === 0n)
+    const words = decodeWords(await this.#call([encodeSettle(settlements)], at), 'settle').slice(2)
+    return settlements.map((_, i) => reasons[Number(words[i] ?? 1n)] ?? 'Malformed')
   }
 
   settle(settlements: readonly Settlement[]): Promise<Sent> {
     return this.#wallet.send(this.#address, encodeSettle(settlements))
   }
 
-  #call(parts: readonly Uint8Array[], block: string): Promise<unknown> {
+  #call(parts: readonly Uint8Array[], at: BlockName): Promise<unknown> {
     const data = `0x${bytesToHex(concatBytes(...parts))}`
+    const block = at === 'latest' ? at : `0x${at.toString(16)}`
     return this.#rpc.ask('eth_call', { from: this.#wallet.address, to: this.#address, data }, block)
-  }
-
-  async #finalBlock(): Promise<string> {
-    const newest = decodeQuantity(await this.#rpc.ask('eth_blockNumber'), 'eth_blockNumber')
-    const final = newest > this.#confirmations ? newest - this.#confirmations : 0n
-    return `0x${final.toString(16)}`
   }
 }
 

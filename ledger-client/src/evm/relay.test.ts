@@ -1,7 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { parseOcmfText } from '@wattline/protocol'
 import test from 'ava'
-import { runCommand } from '../../test/programs.ts'
-import { openRelayRig, relayOnce } from '../../test/relay-rig.ts'
+import { connectGateway } from '../../test/gateway-client.ts'
+import { freePort, runCommand, startProgram } from '../../test/programs.ts'
+import { openRelayRig, relayAndKill, relayOnce, whileMining } from '../../test/relay-rig.ts'
 
 test('what the ledger has counted gets to the chain, the ledger open meanwhile', async (t) => {
   const { chain, engine, path, points } = await openRelayRig(t, 2)
@@ -13,6 +15,10 @@ test('what the ledger has counted gets to the chain, the ledger open meanwhile',
     // Neither a jump nor a silent meter counts, at either place.
     engine.ingest([device.read({ export: 99_000_000n }), device.read({}, { state: 'no-answer' })])
   }
+  // Killed at once, and killed while it works: whatever it has sent by then is sent again or was taken.
+  await whileMining(chain, async () => {
+    for (const afterMs of [150, 700]) await relayAndKill(path, afterMs)
+  })
   const { code, stdout, stderr } = await relayOnce(chain, path)
   t.is(code, 0, stdout + stderr)
   for (const [i, { device, owner }] of points.entries()) {
@@ -23,3 +29,32 @@ test('what the ledger has counted gets to the chain, the ledger open meanwhile',
   const none = await runCommand(['relay', '--config', path, '--once'])
   t.deepEqual([none.code, /section evm expected/.test(none.stderr)], [78, true])
 })
+
+test('SPEC-170: backend evm: receipts come with finality, and stand after kill -9 without a node', async (t) => {
+  const { chain, engine, path, points } = await openRelayRig(t, 1)
+  const [point] = points
+  if (point === undefined) return t.fail()
+  const { device, owner } = point
+  engine.close()
+  const port = await freePort()
+  const sqlite = readFileSync(path, 'utf8').replace('port: 0', `port: ${port}`)
+  writeFileSync(path, sqlite.replace('./data }', './data, backend: evm }'))
+  let program = await startProgram(t, path)
+  const gateway = await connectGateway(t, program.url, { ledgerKey: program.publicKey })
+  await gateway.send(device.read({ export: 1700n }), device.read({}, { state: 'no-answer' }))
+  const before = await gateway.receipt(({ sequence }) => sequence === 1)
+  t.is(before.sequence, 1, 'what had a receipt before the chain counted keeps it')
+  t.is((await runCommand(['relay', '--config', path, '--once'])).code, 75, 'one relayer for one ledger')
+  const after = await whileMining(chain, () => gateway.receipt(({ sequence }) => sequence === 3))
+  t.is(after.hash, hashOfLast(device.texts))
+  t.is(await chain.balanceOf(owner), 700n)
+  t.is(await program.kill('SIGKILL'), null)
+  await chain.stop()
+  gateway.receipts.length = 0
+  program = await startProgram(t, path)
+  const again = await gateway.receipt(() => true)
+  t.deepEqual([again.sequence, again.hash], [3, after.hash])
+  t.is(await program.kill('SIGTERM'), 0)
+})
+
+const hashOfLast = (texts: readonly string[]) => parseOcmfText(texts.at(-1) ?? '').hash

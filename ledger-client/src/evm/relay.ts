@@ -1,13 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WattError } from '@wattline/protocol'
 import type { Logger } from '../log.ts'
-import { openDatabase } from '../store/database.ts'
+import { lockDataDir, openDatabase } from '../store/database.ts'
 import { AttestationContract } from './attestation-contract.ts'
 import type { EvmConfig } from './evm-config.ts'
 import { prepareLanes } from './ledger-lanes.ts'
-import { type Lane, Relayer, type StepOutcome } from './relayer.ts'
+import { Relayer, type StepOutcome } from './relayer.ts'
 import { makeRpc } from './rpc.ts'
 import { Wallet } from './wallet.ts'
+
+const gwei = 1_000_000_000n
+/** How long a transaction is left before it is looked after, and the first pause after a failure. */
+const pauseMs = 500
+
+/** The chain as one payer sees it. */
+export interface ChainAccess {
+  readonly wallet: Wallet
+  readonly contract: AttestationContract
+  readonly relayer: Relayer
+}
+
+/** Opens the way to a chain; nothing is asked yet. `signal` ends what is asked. */
+export function openChain(config: EvmConfig, secretKey: Uint8Array, signal: AbortSignal): ChainAccess {
+  const { confirmations, attestation: address } = config
+  const rpc = makeRpc(config.rpcUrl, signal)
+  const limits = { maxFeePerGas: BigInt(config.maxFeeGwei) * gwei, tipPerGas: BigInt(config.tipGwei) * gwei }
+  const wallet = new Wallet(rpc, secretKey, limits)
+  const contract = new AttestationContract(rpc, wallet, { address, confirmations })
+  return { wallet, contract, relayer: new Relayer(contract, wallet) }
+}
 
 /** What `relay` runs with. */
 export interface RelayOptions {
@@ -23,48 +44,67 @@ export interface RelayOptions {
   readonly once?: boolean
 }
 
-const gwei = 1_000_000_000n
-/** How long a transaction is left before it is looked after, and the first pause after a failure. */
-const pauseMs = 500
-
 /** Brings a ledger's records to a chain, until it is told to end. The ledger may run meanwhile, or not. */
 export async function runRelay(options: RelayOptions): Promise<void> {
-  const { dataDir, config, secretKey, log } = options
-  const { confirmations, attestation: address } = config
-  const rpc = makeRpc(config.rpcUrl)
-  const limits = { maxFeePerGas: BigInt(config.maxFeeGwei) * gwei, tipPerGas: BigInt(config.tipGwei) * gwei }
-  const wallet = new Wallet(rpc, secretKey, limits)
-  const relayer = new Relayer(new AttestationContract(rpc, wallet, { address, confirmations }), wallet)
-  const db = openDatabase(dataDir, { readonly: true })
+  const { dataDir, config, secretKey, log, signal, once = false } = options
+  const { wallet, relayer } = openChain(config, secretKey, signal)
+  const lock = lockRelay(dataDir)
   try {
-    log.info({ event: 'relay.started', payer: wallet.address, attestation: address })
-    await loop(relayer, prepareLanes(db), options)
+    const db = openDatabase(dataDir, { readonly: true })
+    try {
+      log.info({ event: 'relay.started', payer: wallet.address, attestation: config.attestation })
+      const lanes = prepareLanes(db)
+      await keepGoing({ signal, longestMs: config.everySeconds * 1000 }, log, async () => {
+        const outcome = await relayer.step(lanes())
+        if (outcome !== 'waiting') log.debug({ event: `relay.${outcome}` })
+        return once && outcome === 'idle' ? 'done' : pauseAfter(outcome, config)
+      })
+    } finally {
+      db.close()
+    }
   } finally {
-    db.close()
+    lock.release()
   }
 }
 
-async function loop(relayer: Relayer, lanes: () => readonly Lane[], options: RelayOptions): Promise<void> {
-  const { config, log, signal, once = false } = options
+/** One relayer for one ledger's data: two with one key would only take each other's nonces. */
+export function lockRelay(dataDir: string): { release(): void } {
+  return lockDataDir(dataDir, 'relay')
+}
+
+/** How long a relayer rests after a step, in ms. */
+export function pauseAfter(outcome: StepOutcome, { everySeconds }: EvmConfig): number {
+  if (outcome === 'looking') return 0
+  return outcome === 'sent' || outcome === 'waiting' ? pauseMs : everySeconds * 1000
+}
+
+/**
+ * Works until it is done or told to end. A node that is away, or refuses for now (the contract is paused, the wallet is
+ * empty), is asked again, ever more rarely.
+ */
+export async function keepGoing(
+  { signal, longestMs }: { readonly signal: AbortSignal; readonly longestMs: number },
+  log: Logger,
+  work: () => Promise<number | 'done'>,
+): Promise<void> {
   let failures = 0
   while (!signal.aborted) {
     try {
-      const outcome = await relayer.step(lanes())
-      if (outcome !== 'waiting') log.debug({ event: `relay.${outcome}` })
-      if (once && outcome === 'idle') return
+      const next = await work()
+      if (next === 'done') return
       failures = 0
-      await pause(toPauseMs(outcome, config), signal)
+      await pause(next, signal)
     } catch (error) {
-      // A node that is away, or refuses for now (the contract is paused, the wallet is empty), is asked again.
-      if (!(error instanceof WattError) || !error.code.startsWith('evm/')) throw error
+      if (signal.aborted) return
+      if (!(error instanceof WattError) || !isPassing(error)) throw error
       log.warn({ event: 'relay.failed', code: error.code, message: error.message })
-      await pause(Math.min(pauseMs * 2 ** failures++, config.everySeconds * 1000), signal)
+      await pause(Math.min(pauseMs * 2 ** failures++, longestMs), signal)
     }
   }
 }
 
-function toPauseMs(outcome: StepOutcome, { everySeconds }: EvmConfig): number {
-  return outcome === 'sent' || outcome === 'waiting' ? pauseMs : everySeconds * 1000
+function isPassing({ code, retryable }: WattError): boolean {
+  return code.startsWith('evm/') || (code.startsWith('storage/') && retryable)
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -16,8 +16,8 @@ export interface Lane {
   after(place: Place, limit: number): readonly string[]
 }
 
-/** What one step came to. */
-export type StepOutcome = 'idle' | 'sent' | 'waiting' | 'too-dear'
+/** What one step came to. `looking`: what was tried does not count, and there is more to try. */
+export type StepOutcome = 'idle' | 'sent' | 'waiting' | 'too-dear' | 'looking'
 
 interface Candidate {
   readonly parsed: ParsedOcmf
@@ -38,6 +38,8 @@ export class Relayer {
   readonly #templates = new Map<string, number>()
   /** How far a lane was looked through in vain: what lies there did not count when it was last asked. */
   readonly #passed = new Map<string, Place>()
+  /** Keys whose last record does not count from where the chain is: all before it are tried as well. */
+  readonly #thorough = new Set<string>()
 
   constructor(contract: SettlementContract, wallet: Wallet) {
     this.#contract = contract
@@ -59,32 +61,37 @@ export class Relayer {
       if (template === undefined) return this.#contract.registerTemplate(parsed.record.template)
       settlements.push(toSettlement(parsed, publicKey, template))
     }
-    return this.#settle(batch, settlements)
-  }
-
-  /** Up to where a key's records are counted for good. */
-  finalHead({ publicKey }: Lane): Promise<ChainHead> {
-    return this.#contract.headOf(toDeviceAddress(publicKey), 'final')
-  }
-
-  async #settle(batch: readonly Candidate[], settlements: readonly Settlement[]): Promise<StepOutcome> {
     if (settlements.length === 0) return 'idle'
-    const counts = await this.#contract.wouldCount(settlements)
-    const good = settlements.filter((_, i) => counts[i])
-    if (good.length > 0) return this.#contract.settle(good)
-    // Nothing of it counts now; a template that a reorg took back may be why.
-    for (const { parsed, publicKey } of batch) this.#pass(toDeviceAddress(publicKey), parsed)
+    const reasons = await this.#contract.tryOut(settlements, 'latest')
+    const good = settlements.filter((_, i) => reasons[i] === 'Counted')
+    if (good.length === 0) return this.#giveUp(batch)
+    for (const [i, { publicKey }] of batch.entries()) {
+      if (reasons[i] === 'Counted') this.#thorough.delete(toDeviceAddress(publicKey))
+    }
+    return this.#contract.settle(good)
+  }
+
+  // Nothing of it counts now; a template that a reorg took back may be why. Before records are passed over they are
+  // tried one by one: the limit allows a tolerance for each, so what is too much in one step may count in several.
+  #giveUp(batch: readonly Candidate[]): StepOutcome {
     this.#templates.clear()
-    return 'idle'
+    const devices = batch.map(({ publicKey }) => toDeviceAddress(publicKey))
+    const isNews = devices.some((device) => !this.#thorough.has(device))
+    for (const [i, device] of devices.entries()) {
+      if (this.#thorough.has(device)) this.#pass(device, batch[i]?.parsed)
+    }
+    for (const device of devices) this.#thorough.add(device)
+    return isNews || batch.length === batchSize ? 'looking' : 'idle'
   }
 
   async #look(lane: Lane): Promise<readonly Candidate[]> {
     const { publicKey } = lane
     const device = toDeviceAddress(publicKey)
     const head = await this.#contract.headOf(device, 'latest')
-    if (!head.isActive) return []
+    if (head.status !== 'active' && head.status !== 'revoked') return []
     const page = lane.after(later(head, this.#passed.get(device)), pageSize).map((text) => parseOcmfText(text))
-    const found = pick(page.filter(isSettleable), head)
+    const sound = page.filter(isSettleable)
+    const found = this.#thorough.has(device) ? sound : pick(sound, head)
     if (found.length === 0) this.#pass(device, page.at(-1))
     return found.map((parsed) => ({ parsed, publicKey }))
   }
@@ -97,7 +104,7 @@ export class Relayer {
 
   async #templateId(template: OcmfTemplate): Promise<number | undefined> {
     const key = JSON.stringify(template)
-    const known = this.#templates.get(key) ?? (await this.#contract.templateId(template))
+    const known = this.#templates.get(key) ?? (await this.#contract.templateId(template, 'latest'))
     if (known !== undefined) this.#templates.set(key, known)
     return known
   }
@@ -111,10 +118,14 @@ function pick(page: readonly ParsedOcmf[], head: ChainHead): readonly ParsedOcmf
   })
 }
 
-// A settlement without energy costs as much as one with it.
-function moves({ registers }: ChainHead, { record }: ParsedOcmf): boolean {
+/** Whether a record tells anything beyond what is counted: a settlement without energy costs as much as one with it. */
+export function moves({ books, registers }: ChainHead, { record }: ParsedOcmf): boolean {
+  if (record.state !== 'ok') return true
   const { import: imported, export: exported } = record.registers
-  return (imported ?? registers.import) !== registers.import || (exported ?? registers.export) !== registers.export
+  return (
+    ((books & 1) !== 0 && (imported ?? registers.import) !== registers.import) ||
+    ((books & 2) !== 0 && (exported ?? registers.export) !== registers.export)
+  )
 }
 
 function later(a: Place, b: Place | undefined): Place {

@@ -8,22 +8,25 @@ export interface Rpc {
 
 const timeoutMs = 20_000
 
-/** JSON-RPC over HTTP, as every node speaks it. */
-export function makeRpc(url: string): Rpc {
+/** JSON-RPC over HTTP, as every node speaks it. `end` cuts short what is asked. */
+export function makeRpc(url: string, end?: AbortSignal): Rpc {
   let id = 0
+  const ends = end === undefined ? [] : [end]
   return {
     async ask(method, ...params) {
       const body = JSON.stringify({ jsonrpc: '2.0', id: ++id, method, params })
       const headers = { 'content-type': 'application/json' }
       let answer: unknown
       try {
-        const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(timeoutMs) })
+        const signal = AbortSignal.any([...ends, AbortSignal.timeout(timeoutMs)])
+        const response = await fetch(url, { method: 'POST', headers, body, signal })
         answer = await response.json()
       } catch (cause) {
         throw new WattError('evm/unreachable', `${method}: no answer from the chain's node`, { retryable: true, cause })
       }
-      const { result, error } = (answer ?? {}) as { result?: unknown; error?: { message?: unknown } }
-      if (error !== undefined) throw new WattError('evm/refused', `${method}: ${String(error.message)}`)
+      const { result, error } = (answer ?? {}) as { result?: unknown; error?: { message?: unknown; data?: unknown } }
+      if (error !== undefined)
+        throw new WattError('evm/refused', `${method}: ${String(error.message)}`, { cause: error.data })
       return result
     },
   }

@@ -54,19 +54,19 @@ export class Wallet {
   async isBusy(): Promise<boolean> {
     if (this.#inFlight === undefined) return false
     const { nonce, block } = this.#inFlight
-    const next = await this.#nonce()
+    const next = await this.nonce()
     // Mined, or below: a reorg has taken back what it stood on.
     if (next !== nonce) this.#inFlight = undefined
     return next === nonce && (await this.#block()) < block + patienceBlocks
   }
 
-  /** Signs and sends one call. */
-  async send(to: string, data: Uint8Array): Promise<Sent> {
-    const call = { from: this.address, to, data: `0x${bytesToHex(data)}` }
+  /** Signs and sends one call, or, without `to`, what deploys a contract. */
+  async send(to: string | undefined, data: Uint8Array): Promise<Sent> {
+    const call = { from: this.address, ...(to === undefined ? {} : { to }), data: `0x${bytesToHex(data)}` }
     // As of what is mined: where an older transaction of ours waits, this one would look cheaper than it is without it.
     const gas = decodeQuantity(await this.#rpc.ask('eth_estimateGas', call, 'latest'), 'eth_estimateGas')
     const gasLimit = gas + gas / 5n // heads may move until it is mined
-    const [nonce, block] = [await this.#nonce(), await this.#block()]
+    const [nonce, block] = [await this.nonce(), await this.#block()]
     let floor = this.#inFlight?.nonce === nonce ? bump(this.#inFlight.offer) : noOffer
     for (;;) {
       const offer = await this.#offer(floor)
@@ -75,7 +75,7 @@ export class Wallet {
         this.#inFlight = undefined
         return 'too-dear'
       }
-      const raw = await this.#sign({ to, data: call.data, nonce, gasLimit, offer })
+      const raw = await this.#sign({ to: to ?? '0x', data: call.data, nonce, gasLimit, offer })
       this.#inFlight = { nonce, offer, block }
       if (await this.#submit(raw)) return 'sent'
       floor = bump(offer)
@@ -115,7 +115,8 @@ export class Wallet {
     return { fee: fee < maxFeePerGas ? fee : maxFeePerGas, tip }
   }
 
-  async #nonce(): Promise<bigint> {
+  /** The number of the next transaction that the chain would take. */
+  async nonce(): Promise<bigint> {
     return decodeQuantity(await this.#rpc.ask('eth_getTransactionCount', this.address, 'latest'), 'nonce')
   }
 

@@ -70,6 +70,12 @@ export class MqttIntake {
     this.#watch = setInterval(() => this.#schedule(), retryMs)
   }
 
+  /** Tells points how far they are: something else than a message has moved them on. */
+  announce(points: readonly PointId[]): void {
+    for (const id of points) this.#answer(id, { resend: false })
+    this.#publish()
+  }
+
   /** Stops at once: what is stored waits for the next start, what is not was never acknowledged. */
   async stop(): Promise<void> {
     clearInterval(this.#watch)

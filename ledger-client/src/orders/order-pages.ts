@@ -120,22 +120,24 @@ function decode(text: string): string | undefined {
   }
 }
 
+// White space around the order is let through.
+const longestBody = maxTransferLength + 16
+
 async function readBody(request: IncomingMessage): Promise<string> {
+  const oversized = () => new WattError('message/oversized', `at most ${maxTransferLength} bytes expected`)
+  if (Number(request.headers['content-length'] ?? 0) > longestBody) throw oversized()
   const chunks: Buffer[] = []
   let length = 0
   try {
     for await (const chunk of request) {
       length += chunk.length
-      // White space around the order is let through.
-      if (length > maxTransferLength + 16) break
+      if (length > longestBody) break
       chunks.push(chunk)
     }
   } catch (cause) {
     throw new WattError('message/unreadable', 'the request ended early', { cause })
   }
-  if (length > maxTransferLength + 16) {
-    throw new WattError('message/oversized', `at most ${maxTransferLength} bytes expected`)
-  }
+  if (length > longestBody) throw oversized()
   return Buffer.concat(chunks).toString('latin1')
 }
 

@@ -10,7 +10,7 @@ export interface AnsweredOrder {
 }
 
 /** Orders of one page of a history. */
-export const pageLength = 50
+export const pageLength = 20
 
 /** The table of orders: each with the one answer that it got, in the transaction that carried it out (SPEC-153). */
 export class OrderStore {

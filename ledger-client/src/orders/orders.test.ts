@@ -2,6 +2,7 @@ import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { addressOf, parseTransfer, parseTransferAnswer, type TransferAnswer, WattError } from '@wattline/protocol'
 import test from 'ava'
+import fc from 'fast-check'
 import { fastVerifier, tempDir, testSigner } from '../../test/rig.ts'
 import { type DeskRig, ledgerSigner, openDesk, TestWallet } from '../../test/wallet-rig.ts'
 import { auditLedger } from '../audit/audit.ts'
@@ -148,6 +149,57 @@ test('a metering point is not enrolled for an address in a second spelling: its 
   const terms = { ...known.terms, owner: ada.address.toLowerCase() }
   const again = { point: known.id, key: known.keys[0]!.key, terms }
   t.throws(() => engine.db.write(() => engine.enrolment.enrol(again)), { code: 'account/invalid' })
+})
+
+test('SPEC-153: whatever is sent in whatever order, each nonce counts once, and what is there stays the same', (t) => {
+  const step = fc.record({
+    from: fc.nat(2),
+    to: fc.nat(2),
+    amount: fc.bigInt({ min: 1n, max: 9000n }),
+    how: fc.constantFrom('next', 'next', 'next', 'again', 'late', 'early', 'altered'),
+    pick: fc.nat(),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 8, maxLength: 25 }), (steps) => {
+      const rig = openDesk(t)
+      const wallets = [rig.ada, rig.bea, new TestWallet(908)]
+      const balance = new Map(wallets.map(({ address }, i) => [address, i === 0 ? 10_000n : 0n]))
+      const last = new Map(wallets.map(({ address }) => [address, 0]))
+      const answered: { text: string; answer: string }[] = []
+      for (const { from, to, amount, how, pick } of steps) {
+        const [payer, payee] = [wallets[from]!, wallets[to === from ? (to + 1) % 3 : to]!]
+        const [has, nonce] = [balance.get(payer.address)!, last.get(payer.address)! + 1]
+        if (how === 'again') {
+          const known = answered[pick % Math.max(1, answered.length)]
+          if (known !== undefined) t.is(rig.desk.orders.take(known.text), known.answer)
+          continue
+        }
+        const other = how === 'late' ? Math.max(1, nonce - 1) : how === 'early' ? nonce + 1 : nonce
+        const text = payer.pay(payee.address, amount, { nonce: other })
+        const sent = how === 'altered' ? text.replace(`"${amount}"`, `"${amount + 1n}"`) : text
+        const known = answered.some((each) => each.text === sent)
+        const code = codeOf(rig, sent)
+        if (how === 'altered') t.is(code, 'transfer/bad-signature')
+        else if (other !== nonce && !known) t.is(code, 'transfer/nonce')
+        else if (!known) {
+          t.is(code, has >= amount ? 'booked' : 'transfer/insufficient')
+          // An account's first order leaves nothing where it is refused.
+          if (code !== 'booked' && nonce === 1) continue
+          last.set(payer.address, nonce)
+          answered.push({ text, answer: rig.desk.orders.take(text) })
+          if (code !== 'booked') continue
+          balance.set(payer.address, has - amount)
+          balance.set(payee.address, balance.get(payee.address)! + amount)
+        }
+      }
+      for (const { address } of wallets) {
+        t.is(available(rig, address), balance.get(address)!)
+        t.is(rig.engine.orderStore.lastNonce(address), last.get(address)!)
+      }
+      t.deepEqual(auditLedger(rig.engine.db, fastVerifier).faults, [])
+    }),
+    { numRuns: 8 },
+  )
 })
 
 test('killed at any moment, an order is booked with its answer or not at all, and sending it again books it once', (t) => {

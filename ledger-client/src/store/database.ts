@@ -200,11 +200,11 @@ export function toStorageError(error: unknown, path: string): unknown {
 }
 
 /**
- * Takes the data directory for one running ledger. The lock is the operating system's own, held through a database
+ * Takes the data directory for one running program of a kind. The lock is the operating system's own, held through a database
  * that has no other use: it goes with the process, however that ends.
  */
-export function lockDataDir(dataDir: string): { release(): void } {
-  const path = join(dataDir, 'ledger.lock')
+export function lockDataDir(dataDir: string, kind: 'ledger' | 'relay' = 'ledger'): { release(): void } {
+  const path = join(dataDir, `${kind}.lock`)
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
     const db = new Sqlite(path, { timeout: 0 })
@@ -218,7 +218,7 @@ export function lockDataDir(dataDir: string): { release(): void } {
     }
   } catch (cause) {
     const busy = cause instanceof Sqlite.SqliteError && cause.code.startsWith('SQLITE_BUSY')
-    if (busy) throw new WattError('storage/locked', `${dataDir}: another ledger is running on this data`, { cause })
+    if (busy) throw new WattError('storage/locked', `${dataDir}: another ${kind} is running on this data`, { cause })
     throw toStorageError(cause, path)
   }
 }

@@ -1,6 +1,7 @@
 import { type ParsedOcmf, parseOcmfText } from '@wattline/protocol'
 import type { Place, Point } from '../registry.ts'
 import type { Database, Statement } from './database.ts'
+import { Seals } from './seal.ts'
 
 /** What became of an accepted record's energy: counted, a new base, kept without counting, or the code that refused it. */
 export type CountOutcome = string
@@ -78,6 +79,7 @@ export class Records {
   readonly #heldNext: Statement<[number, number, number, string, number], HeldRow>
   readonly #drop: Statement<[number, string], unknown>
   readonly #dropPassed: Statement<[number, number, number], unknown>
+  readonly #seals: Seals
   readonly #heldRows = new Map<number, number>()
   readonly #baseCache = new Map<number, ParsedOcmf>()
 
@@ -108,6 +110,7 @@ export class Records {
     )
     this.#drop = db.prepare('DELETE FROM held WHERE point = ? AND digest = ?')
     this.#dropPassed = db.prepare('DELETE FROM held WHERE point = ? AND (epoch, sequence) <= (?, ?)')
+    this.#seals = new Seals(db)
     db.onStale(() => {
       this.#heldRows.clear()
       this.#baseCache.clear()
@@ -138,7 +141,7 @@ export class Records {
     const { point, parsed, full } = record
     const { epoch, sequence, takenAt } = parsed.record
     const tag = tagOf(parsed.hash)
-    this.#insert.run(
+    const { lastInsertRowid } = this.#insert.run(
       point.rowId,
       epoch,
       sequence,
@@ -154,6 +157,7 @@ export class Records {
       record.netWh,
       record.bookedWh ?? null,
     )
+    this.#seals.add(Number(lastInsertRowid), record.text)
     // A new base with the tag of the cached one makes the tag ambiguous: look again.
     if (full) this.#baseCache.delete(point.rowId)
   }

@@ -216,4 +216,23 @@ export const migrations: readonly string[] = [
     entry INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- SPEC-53: running digests over the texts of records in the order of acceptance. Records from before have none.
+  CREATE TABLE seal (
+    block INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,     -- row ids of its first and last record
+    last INTEGER NOT NULL,
+    records INTEGER NOT NULL,   -- sealed up to the last one
+    digest TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
+  -- SPEC-170: up to where receipts went, where a chain counts. Point 0 says that one does.
+  CREATE TABLE final_place (
+    point INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL
+  ) STRICT;
+  `,
 ]

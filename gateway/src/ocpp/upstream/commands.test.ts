@@ -315,6 +315,7 @@ test('SPEC-168: what a local rule objects to is refused in its words: a reserved
   })
   t.deepEqual(await ask('ReserveNow', reserve(1)), { status: 'Occupied' })
   t.deepEqual(await ask('ReserveNow', reserve(2)), { status: 'Accepted' })
+  t.deepEqual(await ask('ReserveNow', { ...reserve(2), idTag: 'BLOCKED' }), { status: 'Rejected' })
   t.is(rig.commands.length, 1)
   t.like(await rig.log.line('ocpp.upstream.command.refused'), { station: 'CP1', reason: 'reserved here' })
 })

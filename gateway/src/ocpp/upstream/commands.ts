@@ -35,13 +35,16 @@ export class CommandGate {
   async pass(asked: Omit<UpstreamCommand, 'payload'> & { readonly payload: unknown }): Promise<OcppPayload> {
     const command = { ...asked, payload: checkCommand(asked.version, asked.action, asked.payload) }
     const { stationId, action } = command
-    const objection = this.#findObjection(command)
-    if (objection !== undefined) return this.#refuse(command, objection)
-    if (action === 'SetVariables') return await this.#setVariables(command)
+    const forbidden = this.#findObjection(command)
+    if (forbidden !== undefined) return this.#refuse(command, forbidden)
     const mapped = mapCommand(command, this.#parts.transactions)
     if (!mapped.ok) return this.#refuse(command, mapped)
-    this.#capProfile(stationId, action, mapped.payload)
-    return hideSecrets(await this.#ask(command, mapped.payload))
+    const { payload } = mapped
+    const objection = this.#parts.rules.objectionTo({ ...command, payload }) ?? this.#findStranger(command)
+    if (objection !== undefined) return this.#refuse(command, objection)
+    if (action === 'SetVariables') return await this.#setVariables(command)
+    this.#capProfile(stationId, action, payload)
+    return hideSecrets(await this.#ask(command, payload))
   }
 
   #refuse(command: UpstreamCommand, objection: Objection): OcppPayload {
@@ -50,7 +53,7 @@ export class CommandGate {
     return refuseCommand({ ...command, ...objection })
   }
 
-  // From what holds everywhere to what holds here and now.
+  // What holds everywhere; what holds here and now is asked for with the ids that are known here.
   #findObjection(command: UpstreamCommand): Objection | undefined {
     const { action, payload } = command
     const ownership = findOwnership(action)
@@ -65,12 +68,13 @@ export class CommandGate {
     if (/^Sign/.test(String(payload['requestedMessage']))) {
       return { reason: 'the gateway is the authority for certificates of its stations' }
     }
-    return this.#findStranger(command) ?? this.#parts.rules.objectionTo(command)
+    return undefined
   }
 
-  // Whoever is begun for from afar must be known here like everybody else: no session hangs on upstream's word.
+  // Whoever is begun or kept a place for from afar must be known here like everybody else: no session hangs on
+  // upstream's word.
   #findStranger({ stationId, action, payload }: UpstreamCommand): Objection | undefined {
-    if (groupOf(action) !== 'start') return undefined
+    if (groupOf(action) !== 'start' && action !== 'ReserveNow') return undefined
     const { idToken, type } = fieldsOf(payload['idToken']) ?? { idToken: payload['idTag'] }
     const presented = { stationId, idToken: String(idToken), ...(typeof type === 'string' ? { type } : {}) }
     const { status } = this.#parts.authorizer.authorize(presented)

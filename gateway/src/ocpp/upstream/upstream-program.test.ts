@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { formatPublicKey } from '@wattline/protocol'
 import test, { type ExecutionContext } from 'ava'
 import { connectStation } from '../../../test/csms-rig.ts'
+import { driverFile, listSigner } from '../../../test/drivers-rig.ts'
 import { RpcUpstream } from '../../../test/rpc-upstream.ts'
 import { makeTempFolder } from '../../../test/signing-rig.ts'
+import { signList } from '../../drivers/list-maker.ts'
 
 const launcher = fileURLToPath(new URL('../../../bin/wattline-gateway', import.meta.url))
 
@@ -37,7 +40,9 @@ async function until(isDone: () => boolean): Promise<void> {
 
 test('a whole gateway between a station and upstream: killed with a session under way, it goes on where it was', async (t) => {
   const csms = await RpcUpstream.start(t.teardown)
-  const config = join(makeTempFolder(t.teardown), 'gateway.yaml')
+  const folder = makeTempFolder(t.teardown)
+  const config = join(folder, 'gateway.yaml')
+  signList(driverFile, listSigner, { path: join(folder, 'drivers.list'), nowMs: 1, cost: 10 })
   writeFileSync(
     config,
     `version: 1
@@ -45,6 +50,7 @@ gateway: { id: gw-1, dataDir: ./data }
 buses: [{ id: lan, tcp: { host: 127.0.0.1, port: 9 } }]
 meters: [{ id: roof, bus: lan, unitId: 1, profile: eastron-sdm630, role: producer }]
 ocpp: { host: 127.0.0.1, port: 0, upstream: { url: "${csms.url}", identityPrefix: DE* } }
+drivers: { listFile: ./drivers.list, listKey: ${formatPublicKey(listSigner.publicKey)} }
 `,
   )
   const time = '2027-01-15T08:00:00Z'
@@ -61,7 +67,8 @@ ocpp: { host: 127.0.0.1, port: 0, upstream: { url: "${csms.url}", identityPrefix
 
   station.socket.on('message', (data: Buffer) => {
     const [type, id, action] = JSON.parse(data.toString())
-    if (type === 2) station.socket.send(JSON.stringify([3, id, action === 'Reset' ? { status: 'Accepted' } : {}]))
+    const accepts = action === 'Reset' || action === 'ReserveNow'
+    if (type === 2) station.socket.send(JSON.stringify([3, id, accepts ? { status: 'Accepted' } : {}]))
   })
   const client = csms.clients.get('DE*CP1')
   t.deepEqual(await client?.call('Reset', { type: 'Soft' }), { status: 'Accepted' })
@@ -69,6 +76,10 @@ ocpp: { host: 127.0.0.1, port: 0, upstream: { url: "${csms.url}", identityPrefix
     status: 'Rejected',
   })
   t.deepEqual(await client?.call('RemoteStartTransaction', { idTag: 'STRANGER' }), { status: 'Rejected' })
+  const expiryDate = new Date(Date.now() + 3_600_000).toISOString()
+  const reserve = (idTag: string) => ({ connectorId: 2, expiryDate, idTag, reservationId: 5 })
+  t.deepEqual(await client?.call('ReserveNow', reserve('STRANGER')), { status: 'Rejected' })
+  t.deepEqual(await client?.call('ReserveNow', reserve('BOB12345')), { status: 'Accepted' })
 
   const list = spawn(launcher, ['ocpp', 'stations', '--config', config], { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
@@ -86,6 +97,10 @@ ocpp: { host: 127.0.0.1, port: 0, upstream: { url: "${csms.url}", identityPrefix
   t.is(new Set(csms.of('StopTransaction').map((one) => JSON.stringify(one))).size, 1)
   t.deepEqual(csms.of('StopTransaction')[0]?.payload, { ...stop, transactionId: 9_000_000 })
   t.is(csms.of('StartTransaction').length, 1)
+  const back = await connectStation(`${again.url}/CP1`)
+  const begin = { connectorId: 2, idTag: '04AA11BB', meterStart: 0, timestamp: time }
+  const [, , refused] = await back.call('StartTransaction', begin)
+  t.like(refused, { idTagInfo: { status: 'Blocked' } }, 'SPEC-143: what upstream has reserved is kept over kill -9')
   t.deepEqual(csms.faults, [])
   t.is(await again.end('SIGTERM'), 0)
 })

@@ -1,0 +1,102 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  formatPublicKey,
+  type PointId,
+  type PublicKey,
+  parseReceipt,
+  type SignatureVerifier,
+  WattError,
+} from '@wattline/protocol'
+import { headFile, parseHead } from '../head.ts'
+import type { Database } from '../store/database.ts'
+import type { Faults } from './report.ts'
+import type { SeenSeal } from './seal-audit.ts'
+
+/** What the ledger has signed once, and must still hold: heads and receipts (SPEC-54). */
+export interface Witnesses {
+  readonly seals: readonly SeenSeal[]
+  readonly entries: readonly { readonly entries: number; readonly hash: string; readonly witness: string }[]
+  readonly receipts: readonly {
+    readonly point: PointId
+    readonly epoch: number
+    readonly sequence: number
+    readonly hash: string
+    readonly witness: string
+  }[]
+}
+
+export const noWitnesses: Witnesses = { seals: [], entries: [], receipts: [] }
+
+/** Gathers the head beside the database, and every head and receipt that stands on a line of one of the files. */
+export function readWitnesses(dataDir: string, files: readonly string[], verifier: SignatureVerifier): Witnesses {
+  const own = join(dataDir, headFile)
+  const found = {
+    seals: [...noWitnesses.seals],
+    entries: [...noWitnesses.entries],
+    receipts: [...noWitnesses.receipts],
+  }
+  let ledger: PublicKey | undefined
+  for (const path of [...(existsSync(own) ? [own] : []), ...files]) {
+    for (const [index, line] of readLines(path).entries()) {
+      const witness = `${path}:${index + 1}`
+      // All must come from one ledger: a witness that somebody else made would accuse a sound one.
+      ledger = takeLine(line, witness, { found, ledger, verifier }) ?? ledger
+    }
+  }
+  return found
+}
+
+interface Taking {
+  readonly found: { -readonly [Kind in keyof Witnesses]: Witnesses[Kind][number][] }
+  readonly ledger: PublicKey | undefined
+  readonly verifier: SignatureVerifier
+}
+
+function takeLine(line: string, witness: string, { found, ledger, verifier }: Taking): PublicKey | undefined {
+  const text = line.trim()
+  try {
+    if (text.startsWith('WATT-HEAD|')) {
+      const head = parseHead(text, ledger, verifier)
+      found.seals.push({ records: head.records, seal: head.seal, witness })
+      found.entries.push({ entries: head.entries, hash: head.journal, witness })
+      return head.ledger
+    }
+    if (!text.startsWith('WATT-RECEIPT|')) return undefined
+    const receipt = parseReceipt(text, ledger, verifier)
+    if (receipt.sequence > 0) found.receipts.push({ ...receipt, witness })
+    return receipt.ledger
+  } catch (cause) {
+    if (!(cause instanceof WattError)) throw cause
+    const known = ledger === undefined ? '' : ` (the others are by ...${formatPublicKey(ledger).slice(-16)})`
+    throw new WattError('receipt/invalid', `${witness}: ${cause.message}${known}`, { cause })
+  }
+}
+
+function readLines(path: string): readonly string[] {
+  try {
+    return readFileSync(path, 'latin1').split('\n')
+  } catch (cause) {
+    throw new WattError('config/unreadable', `${path}: cannot be read`, { cause })
+  }
+}
+
+/** Compares entries and receipts with what is here; the seals are compared on the way (SealAudit). */
+export function checkWitnesses(db: Database, { entries, receipts }: Witnesses, faults: Faults): void {
+  const entry = db.prepare<[number], { hash: string }>('SELECT hash FROM entry WHERE id = ?')
+  for (const { entries: id, hash, witness } of entries) {
+    if (id === 0) continue
+    const found = entry.get(id)?.hash
+    const problem =
+      found === undefined ? 'it is not here' : `its hash was ${hash.slice(0, 8)}, now ${found.slice(0, 8)}`
+    if (found !== hash) faults.add(`entry ${id}`, 'journal/broken', `${witness}: ${problem}`)
+  }
+  const record = db.prepare<[string, number, number], { hash: string }>(
+    `SELECT hash FROM record WHERE point = (SELECT id FROM point WHERE name = ?) AND epoch = ? AND sequence = ?`,
+  )
+  for (const { point, epoch, sequence, hash, witness } of receipts) {
+    const found = record.get(point, epoch, sequence)?.hash
+    const problem = found === undefined ? 'it is not here' : `it was ${hash.slice(0, 8)}, now ${found.slice(0, 8)}`
+    if (found !== hash) faults.add(`${point}@${epoch}/${sequence}`, 'chain/missing', `${witness}: ${problem}`)
+  }
+}

@@ -1,0 +1,59 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import { hardhatAccounts, hardhatMnemonic } from '../test/bip39-vectors.ts'
+import { connectGateway } from '../test/gateway-client.ts'
+import { freePort, runCommand, runWallet, startProgram, writeConfig } from '../test/programs.ts'
+import { Device, tempDir } from '../test/rig.ts'
+
+test('from words on paper to a payment that is booked once, however often its order is handed in', async (t) => {
+  const folder = tempDir(t)
+  const secret = (name: string, text: string) => {
+    writeFileSync(join(folder, name), `${text}\n`, { mode: 0o600 })
+    return join(folder, name)
+  }
+  const [wallet, passwordFile] = [join(folder, 'wallet'), secret('password', 'correct horse')]
+  const place = ['--wallet', wallet, '--password-file', passwordFile]
+
+  const slip = await runWallet([
+    'recover',
+    ...place,
+    '--words-file',
+    secret('slip', hardhatMnemonic.replace('junk', 'jnuk')),
+  ])
+  t.is(slip.code, 65)
+  t.regex(slip.stderr, /wallet\/mnemonic: word 12, 'jnuk', is not in the list: junk/)
+  t.false(existsSync(wallet))
+  const recovered = await runWallet(['recover', ...place, '--words-file', secret('words', hardhatMnemonic)])
+  t.is(recovered.stdout, `${hardhatAccounts[0]}\n`, recovered.stderr)
+  t.is(statSync(wallet).mode & 0o777, 0o600)
+
+  const httpPort = await freePort()
+  const more = `http: { host: 127.0.0.1, port: ${httpPort}, wallets: true }\n`
+  const config = writeConfig(t, { port: 0, more })
+  const ledger = await startProgram(t, config.path)
+  const roof = new Device({ meter: 'roof', role: 'producer', owner: hardhatAccounts[0] })
+  const gateway = await connectGateway(t, ledger.url, { ledgerKey: ledger.publicKey })
+  await gateway.send(roof.certificateMessage(), roof.read({ export: 0n }), roof.read({ export: 10_000n }))
+  await gateway.receipt(({ sequence }) => sequence === 2)
+
+  const url = ['--url', `http://127.0.0.1:${httpPort}`]
+  const paid = await runWallet(['transfer', ...place, ...url, '--to', hardhatAccounts[1], '--amount', '2.5'])
+  t.is(paid.code, 0, paid.stderr)
+  t.regex(paid.stdout, /^[0-9a-f]{64} booked as entry \d+\n$/)
+  const names = readdirSync(`${wallet}.orders`)
+  const file = (kind: string) => join(`${wallet}.orders`, names.find((name) => name.endsWith(kind))!)
+  await ledger.kill('SIGKILL')
+
+  // What was answered over HTTP is answered the same by the command, on the data of the killed ledger.
+  const again = await runCommand(['transfer', '--config', config.path, '--file', file('.order')])
+  t.is(again.stdout, readFileSync(file('.answer'), 'utf8'), again.stderr)
+  const balances = await runCommand(['balances', '--config', config.path, '--json'])
+  t.deepEqual(
+    JSON.parse(balances.stdout).owners.map(({ owner, wattWh }: { owner: string; wattWh: number }) => [owner, wattWh]),
+    [
+      [hardhatAccounts[1], 2500],
+      [hardhatAccounts[0], 7500],
+    ],
+  )
+})

@@ -1,0 +1,75 @@
+import { type LedgerEngine, openLedger } from '../src/engine.ts'
+import { HeadFile } from '../src/head.ts'
+import { Device, fastVerifier, type Message, TestClock, testSigner } from './rig.ts'
+
+// A ledger that has seen everything there is: a house with what hangs behind it, a charging point with sessions, an
+// epoch after a restore, a revoked key, a frozen point, and producers that fill it up. Each record goes the way that a
+// record goes: signed, sent as text or frame, stored, verified, booked.
+
+/** The number of the key that is revoked in the end. */
+export const revokedKey = 4000
+
+export interface FullLedgerOptions {
+  readonly dataDir: string
+  /** Rounds of one reading for each point. */
+  readonly rounds: number
+  /** Producers beside the five points that are special. */
+  readonly fields: number
+  /** Looks at the ledger after each round. */
+  readonly after?: (round: number, engine: LedgerEngine, head: HeadFile) => void
+}
+
+const batch = 500
+
+/** Makes a ledger of `rounds` × (5 + fields) records, about; gives how many. */
+export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLedgerOptions): number {
+  const clock = new TestClock()
+  const engine = openLedger({ dataDir, clock, verifier: fastVerifier, enrolment: 'open' })
+  const owner = 'alice'
+  const house = new Device({ meter: 'house', role: 'bidirectional', owner })
+  const roof = new Device({ meter: 'roof', role: 'producer', owner, behind: house.id })
+  const car = new Device({ meter: 'car', role: 'charger', owner: 'bob' })
+  const old = new Device({ meter: 'old', role: 'producer', owner: 'carol', key: revokedKey })
+  const twin = new Device({ meter: 'twin', role: 'producer', owner: 'dave' })
+  const fields = Array.from({ length: count }, (_, at) => {
+    return new Device({ meter: `field${at}`, role: 'producer', owner: `owner${at % 50}` })
+  })
+  const devices = [house, roof, car, old, twin, ...fields]
+  const head = new HeadFile(engine.db, { signer: testSigner(1_000_000), clock })
+  let waiting: Message[] = devices.map((device) => device.certificateMessage())
+  let records = 0
+  const flush = () => {
+    records += engine.ingest(waiting).accepted
+    waiting = []
+  }
+  flush()
+  for (let n = 0; n < rounds; n++) {
+    const wh = BigInt(10 * n)
+    const simple = (device: Device) => (n % 64 === 0 ? device.read({ export: wh }) : device.readFrame({ export: wh }))
+    clock.ms += 60_000
+    if (n === rounds >> 1) roof.restore()
+    waiting.push(roof.base === undefined ? roof.read({ export: wh }) : simple(roof))
+    waiting.push(house.read({ import: BigInt(3 * n), export: wh }))
+    const mark = n % 8 === 1 ? 'B' : n % 8 === 5 ? 'E' : undefined
+    waiting.push(car.read({ import: wh }, mark === undefined ? {} : { mark, driver: 'driver-1' }))
+    if (n < rounds - 2) waiting.push(simple(old), simple(twin))
+    for (const field of fields) waiting.push(simple(field))
+    if (waiting.length >= batch) flush()
+    after?.(n, engine, head)
+  }
+  flush()
+  spoil(engine, old, twin)
+  head.write()
+  engine.close()
+  return records
+}
+
+// One key is revoked, and one point tells two stories.
+function spoil(engine: LedgerEngine, old: Device, twin: Device): void {
+  const { epoch, sequence } = engine.registry.get(old.id)!.head!
+  engine.db.write(() => engine.enrolment.revoke(old.id, { epoch, sequence }))
+  const liar = Object.assign(Object.create(Object.getPrototypeOf(twin) as object) as Device, twin, { texts: [] })
+  liar.sequence--
+  liar.page--
+  engine.ingest([liar.message(liar.sign({ registers: { export: 1_000_000n } }))])
+}
