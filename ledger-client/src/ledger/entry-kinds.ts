@@ -105,7 +105,10 @@ export function findBreach(kind: string, postings: readonly Posting[]): string |
 /** The first asset whose postings do not sum to zero, and their sum. */
 export function findImbalance(postings: readonly Posting[]): { asset: Asset; sum: bigint } | undefined {
   const sums: Record<Asset, bigint> = { WATT: 0n, EEA: 0n }
-  for (const { account, amount } of postings) sums[assetOf(account)] += amount
+  for (const { account, amount } of postings) {
+    // An account of no known class breaks the rule of every kind, whatever it sums to.
+    if (classOf(account) !== undefined) sums[assetOf(account)] += amount
+  }
   const asset = assets.find((each) => sums[each] !== 0n)
   return asset === undefined ? undefined : { asset, sum: sums[asset] }
 }

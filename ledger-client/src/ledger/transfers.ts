@@ -32,6 +32,8 @@ export type { PostOrder, Receipt, ReservationOrder, TransferOrder, VoidOrder } f
 
 /** Reservations that one call frees: a crowd of them must not hold up the ledger. */
 const expiryBatch = 500
+/** Later than any time that a reservation may name. */
+const never = 2 ** 53
 
 interface ReservationRow {
   readonly id: string
@@ -62,6 +64,9 @@ export class Transfers {
   readonly #byId: Statement<[string], ReservationRow>
   readonly #close: Statement<[number, string], unknown>
   readonly #due: Statement<[number, number], { id: string }>
+  readonly #first: Statement<[], { at: number | null }>
+  /** No open reservation expires before; asked again where it is absent. Each order looks here first. */
+  #soonest: number | undefined
 
   constructor(db: Database, journal: SqliteJournal, bounds: Bounds) {
     this.#journal = journal
@@ -74,6 +79,10 @@ export class Transfers {
     this.#due = db.prepare(
       'SELECT id FROM reservation WHERE closed IS NULL AND expires_at <= ? ORDER BY expires_at, entry LIMIT ?',
     )
+    this.#first = db.prepare('SELECT min(expires_at) AS at FROM reservation WHERE closed IS NULL')
+    db.onStale(() => {
+      this.#soonest = undefined
+    })
   }
 
   /** Moves an amount at once. */
@@ -93,6 +102,7 @@ export class Transfers {
     const receipt = this.#begin(order, wanted, reservePostings(order))
     const recipient = recipientOf(order)
     this.#insert.run(order.id, receipt.entry, order.asset, recipient?.owner ?? '', order.amount, order.expiresAt)
+    if (this.#soonest !== undefined && order.expiresAt < this.#soonest) this.#soonest = order.expiresAt
     return receipt
   }
 
@@ -133,6 +143,8 @@ export class Transfers {
   expire(now: number = this.#journal.clock.now()): readonly Receipt[] {
     const clock = this.#journal.clock.now()
     const at = now < clock ? now : clock
+    if (!this.#isDue(at)) return []
+    this.#soonest = undefined
     return this.#due.all(at, expiryBatch).map(({ id }) => {
       const order = this.#readReservation(id)
       const note = noteOfClosing(id)
@@ -143,13 +155,18 @@ export class Transfers {
 
   /** Whether there is anything for `expire` to do. */
   isExpiryDue(): boolean {
-    return this.#due.get(this.#journal.clock.now(), 1) !== undefined
+    return this.#isDue(this.#journal.clock.now())
   }
 
   /** What an owner may use of an asset, and what is reserved of it, in base units. */
   holdings(owner: string, asset: Asset): { readonly available: bigint; readonly reserved: bigint } {
     const { free, held } = accountsFor[asset]
     return { available: this.#journal.balance(free(owner)), reserved: this.#journal.balance(held(owner)) }
+  }
+
+  #isDue(at: number): boolean {
+    this.#soonest ??= this.#first.get()?.at ?? never
+    return this.#soonest <= at
   }
 
   // The id was stored with its effect: the same order again is answered from there, another one is refused.
