@@ -39,6 +39,7 @@ test('SPEC-51: the certificate names the meter that was there first, and is stor
   const certificate = parseCertificate(stored)
   t.like(certificate, { role: 'producer', maxPowerW: 54_338, rolloverWh: 100_000_000n })
   t.deepEqual(certificate.meter, { vendor: 'Eastron', model: 'SDM630', serial: '12345' })
+  t.deepEqual(certificate.firstRegister, parseOcmfText(rig.texts()[0]!).record.registers, 'SPEC-93')
   t.is(getPoint(rig.session.store, rig.points[0]!).certificate, stored)
 })
 

@@ -1,5 +1,6 @@
 import { type MeterId, WattError } from '@wattline/protocol'
 import { type GuardRules, judge, type Observation } from './guard.ts'
+import { noHistory } from './guard-history.ts'
 import type { AttestedRecord, FirstSight, PreparedPoint, RecordContent, RecordWriter } from './record-writer.ts'
 import type { PointSetup } from './setup.ts'
 import type { Store } from './store/database.ts'
@@ -33,7 +34,7 @@ export function makeAttestor({ store, writer, setups: all }: AttestorParts): Att
     if (setup === undefined) throw new WattError('config/invalid', `no meter '${meterId}' is configured`)
     prepared.set(
       meterId,
-      writer.prepare(setup, () => toFirstSight(seen)),
+      writer.prepare(setup, () => toFirstSight(seen, setup)),
     )
   }
   return {
@@ -53,12 +54,21 @@ export function makeAttestor({ store, writer, setups: all }: AttestorParts): Att
   }
 }
 
-function toFirstSight(seen: Observation): FirstSight {
+function toFirstSight(seen: Observation, setup: PointSetup): FirstSight {
   const { takenAt } = seen.moment
   if (seen.kind !== 'read') return { takenAt, serial: '' }
-  const registers = [seen.energy.import, seen.energy.export]
-  const rolloverWh = registers.find((register) => register?.rolloverWh !== undefined)?.rolloverWh
-  return { takenAt, serial: seen.serial ?? '', ...(rolloverWh === undefined ? {} : { rolloverWh }) }
+  const widths = [seen.energy.import, seen.energy.export]
+  const rolloverWh = widths.find((register) => register?.rolloverWh !== undefined)?.rolloverWh
+  // A register that is in doubt, as with a wrong register map, would stand in the certificate for ever.
+  const { maxPowerW, grid } = setup
+  const rules = { maxPowerW, ...(grid === undefined ? {} : { grid }) }
+  const { state, registers } = judge(noHistory, seen, rules, { accepted: false })
+  return {
+    takenAt,
+    serial: seen.serial ?? '',
+    ...(rolloverWh === undefined ? {} : { rolloverWh }),
+    ...(state === 'ok' ? { registers } : {}),
+  }
 }
 
 /** What a record says beyond what was observed: of a session, and of a meter that nobody here reads. */

@@ -23,8 +23,9 @@ interface NamedPoint {
   readonly point: PointId
 }
 
+/** Metering points as configured, or the one that is named. */
 // In the order of the configuration, charging points last; one of them where it is named.
-function listPoints(config: GatewayConfig, only?: string): readonly NamedPoint[] {
+export function listPoints(config: GatewayConfig, only?: string): readonly NamedPoint[] {
   const meters = config.meters.map(({ id }) => {
     const meterId = makeMeterId(id)
     return { meterId, point: makePointId(makeGatewayId(config.gateway.id), meterId) }

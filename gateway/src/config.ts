@@ -95,6 +95,8 @@ const meter = v.pipe(
     owner: v.exactOptional(
       v.pipe(v.string(), v.regex(/^[\x20-\x7e]{1,64}$/, 'expected 1 to 64 printable ASCII characters')),
     ),
+    /** What kind of place it is at, such as `household`; never where. */
+    location: v.exactOptional(id),
     /** The most that can flow here, in watts. Given straight, or as the fuse in front of the point. */
     maxPowerW: v.exactOptional(integerBetween(1, 1_000_000_000)),
     fuse: v.exactOptional(v.strictObject({ amps: integerBetween(1, 100_000), phases: v.picklist([1, 3]) })),

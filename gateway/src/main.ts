@@ -73,6 +73,12 @@ function buildProgram(): Command {
     .action(async ({ config, meter }: ConfigOption & { meter: string }) =>
       (await commands()).acceptSwap(loadConfig(config), stdout, meter),
     )
+  withConfig(program.command('rotate-key'))
+    .description('give a meter or charging point another key: the old one names it; the gateway must be stopped')
+    .requiredOption('--meter <id>', 'the meter or charging point')
+    .action(async ({ config, meter }: ConfigOption & { meter: string }) =>
+      (await import('./rotate-key.ts')).rotateKey(loadConfig(config), stdout, meter),
+    )
   withConfig(program.command('drain'))
     .description('send what still waits and take the receipts, without reading a meter')
     .option('--timeout <seconds>', 'give up after this long', (text) => toSeconds(text), 60)

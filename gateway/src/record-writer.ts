@@ -60,6 +60,8 @@ export interface FirstSight {
   readonly takenAt: Timestamp
   readonly serial: string
   readonly rolloverWh?: bigint
+  /** What the energy registers show, where nothing speaks against it. */
+  readonly registers?: Registers
 }
 
 /** What one record says, without its place in the chain. */
@@ -183,6 +185,8 @@ function toCertificateFacts(gatewayId: GatewayId, setup: PointSetup, first: Firs
     meter: { vendor: toRecordText(setup.vendor), model: toRecordText(setup.model), serial: toRecordText(first.serial) },
     maxPowerW: setup.maxPowerW,
     ...(rolloverWh === undefined ? {} : { rolloverWh }),
+    ...(first.registers === undefined ? {} : { firstRegister: first.registers }),
+    ...(setup.location === undefined ? {} : { location: setup.location }),
     issuedAt: first.takenAt,
   }
 }

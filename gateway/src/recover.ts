@@ -3,8 +3,9 @@ import { basename, join } from 'node:path'
 import { formatPublicKey, makeGatewayId, makeMeterId, makePointId, WattError } from '@wattline/protocol'
 import type { Output } from './commands.ts'
 import type { GatewayConfig } from './config.ts'
-import { loadCertificate } from './identity/certificate-file.ts'
+import { loadCertificate, loadRotations } from './identity/certificate-file.ts'
 import { loadDeviceKey } from './identity/device-key.ts'
+import { promoteKeyOf } from './identity/rotation.ts'
 import { listChargingPoints } from './sessions/charging-points.ts'
 import { databasePath, openStore } from './store/database.ts'
 import { lockInstance } from './store/instance-lock.ts'
@@ -55,12 +56,14 @@ function rescue(config: GatewayConfig, finding: string, output: Output): void {
     for (const meterId of [...meters, ...listChargingPoints(config).map((charger) => charger.meterId)]) {
       const point = makePointId(makeGatewayId(id), meterId)
       const certificate = loadCertificate(dataDir, meterId)
+      if (certificate !== undefined) promoteKeyOf(certificate, dataDir, meterId)
       const key = loadDeviceKey(dataDir, meterId)
       if (certificate === undefined || key === undefined) continue // it has never signed
       if (formatPublicKey(key.publicKey) !== formatPublicKey(certificate.key)) {
         throw new WattError('key/mismatch', `${point}: key and certificate in ${dataDir}/keys do not belong together`)
       }
-      const { kept, unreachable } = store.write(() => rebuildPoint(store, certificate, saved))
+      const rotations = loadRotations(dataDir, meterId)
+      const { kept, unreachable } = store.write(() => rebuildPoint(store, { certificate, rotations }, saved))
       output.write(`${point}: ${kept} records saved${describeLoss(unreachable)}\n`)
     }
     if (saved.ledgerKey !== undefined) {

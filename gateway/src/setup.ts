@@ -18,6 +18,7 @@ import type { GatewayConfig, MeterConfig } from './config.ts'
 import { defaultGridLimits, type GridLimits } from './guard-grid.ts'
 import { loadCertificate } from './identity/certificate-file.ts'
 import { ensureDeviceKey, loadDeviceKey } from './identity/device-key.ts'
+import { finishRotation } from './identity/rotation.ts'
 import { findProfile, type Profiles } from './modbus/profiles.ts'
 import type { Store } from './store/database.ts'
 import { findPoint } from './store/points.ts'
@@ -67,6 +68,7 @@ export interface PointSetup {
   readonly role: Role
   readonly behind?: MeterId
   readonly owner?: string
+  readonly location?: string
   readonly vendor: string
   readonly model: string
   readonly maxPowerW: number
@@ -85,6 +87,7 @@ export function setUpPoints(meters: readonly MeterSetup[], dataDir: string, stor
     role: loadCertificate(dataDir, meterId)?.role ?? config.role,
     ...(config.behind === undefined ? {} : { behind: makeMeterId(config.behind) }),
     ...(config.owner === undefined ? {} : { owner: config.owner }),
+    ...(config.location === undefined ? {} : { location: config.location }),
     vendor: profile.brand,
     model: profile.models[0] ?? profile.id,
     maxPowerW: config.maxPowerW,
@@ -111,6 +114,7 @@ export function checkKey(
   dataDir: string,
   store: Store,
 ): void {
+  finishRotation({ meterId, point }, dataDir, store)
   const key = loadDeviceKey(dataDir, meterId)
   const certificate = loadCertificate(dataDir, meterId)
   const known = [findPoint(store, point)?.publicKey, certificate && formatPublicKey(certificate.key)]

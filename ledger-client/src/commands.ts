@@ -62,7 +62,8 @@ export function readHead(config: LedgerConfig): string {
   return readFileSync(path, 'latin1').trim()
 }
 
-async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {
+/** Changes what is enrolled, in one transaction of the same database. */
+export async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {
   const { dataDir, enrolment } = config.ledger
   const verifier = await pickVerifier(config.ledger.verifier)
   const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment })

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { decodeWith, integerBetween, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
+import { type EnrolmentMode, enrolmentModes } from './enrolment.ts'
 import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
 import { eeaShares } from './ledger/genesis.ts'
 import { type VerifierName, verifierNames } from './verifiers/pick.ts'
@@ -45,7 +46,7 @@ export interface LedgerConfig {
     readonly dataDir: string
     /** Where the last word is: in the journal, or in a contract on a chain (then `evm` says which). */
     readonly backend: (typeof backends)[number]
-    readonly enrolment: 'open' | 'closed'
+    readonly enrolment: EnrolmentMode
     readonly verifier: VerifierName
     readonly logLevel: (typeof logLevels)[number]
     /** Who gets EEA at its genesis: 30, 35, 20, 10 and 5 %. */
@@ -127,7 +128,7 @@ export const configShape = v.pipe(
     ledger: v.strictObject({
       dataDir: text,
       backend: v.optional(v.picklist(backends), defaults.backend),
-      enrolment: v.optional(v.picklist(['open', 'closed']), defaults.enrolment),
+      enrolment: v.optional(v.picklist(enrolmentModes), defaults.enrolment),
       verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
       logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
       eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),

@@ -1,5 +1,5 @@
 import { type Clock, type SignatureVerifier, WattError } from '@wattline/protocol'
-import { Enrolment } from './enrolment.ts'
+import { Enrolment, type EnrolmentMode } from './enrolment.ts'
 import { Bounds } from './ledger/bounds.ts'
 import { issueEea } from './ledger/genesis.ts'
 import { SqliteJournal } from './ledger/sqlite-journal.ts'
@@ -7,6 +7,7 @@ import { SqliteLedger } from './ledger/sqlite-ledger.ts'
 import { Transfers } from './ledger/transfers.ts'
 import { Bindings } from './orders/bindings.ts'
 import { OrderStore } from './orders/order-store.ts'
+import { OwnerOrders } from './owner-orders.ts'
 import { emptyOutcome, type Outcome, Pipeline } from './pipeline.ts'
 import { Registry } from './registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
@@ -20,8 +21,7 @@ export interface LedgerOptions {
   readonly dataDir: string
   readonly clock: Clock
   readonly verifier: SignatureVerifier
-  /** `open` takes any point at its first certificate: for demonstrations. */
-  readonly enrolment: 'open' | 'closed'
+  readonly enrolment: EnrolmentMode
   /** Checks the whole database file first. */
   readonly check?: boolean
   /** Messages that may wait to be processed. */
@@ -29,6 +29,9 @@ export interface LedgerOptions {
   /** The first holders of EEA, five of them; it is issued when they are first named. */
   readonly eeaHolders?: readonly string[]
 }
+
+// How a record is refused whose point is not enrolled.
+const unknownCodes = { open: 'point/unknown', closed: 'point/closed-enrolment', signed: 'order/unsigned' } as const
 
 /** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
 export const batchLimits = { messages: 500, ms: 100 } as const
@@ -38,6 +41,7 @@ export class LedgerEngine {
   readonly db: Database
   readonly registry: Registry
   readonly enrolment: Enrolment
+  readonly orders: OwnerOrders
   readonly quarantine: Quarantine
   readonly intake: Intake
   readonly remainders: Remainders
@@ -50,13 +54,14 @@ export class LedgerEngine {
 
   constructor(db: Database, options: LedgerOptions) {
     const { clock, verifier } = options
-    const open = options.enrolment === 'open'
+    const { enrolment: mode } = options
     const journal = new SqliteJournal(db, clock)
     const ledger = new SqliteLedger(journal)
     this.journal = journal
     this.db = db
     this.registry = new Registry(db)
-    this.enrolment = new Enrolment(db, this.registry, ledger, { clock, open })
+    this.enrolment = new Enrolment(db, this.registry, ledger, { clock, mode })
+    this.orders = new OwnerOrders(db, this.registry, this.enrolment)
     this.intake = new Intake(db, clock, options.backlogLimit)
     this.quarantine = new Quarantine(db, clock, this.intake)
     this.remainders = new Remainders(db, this.registry, ledger)
@@ -69,12 +74,13 @@ export class LedgerEngine {
       clock,
       registry: this.registry,
       enrolment: this.enrolment,
+      orders: this.orders,
       records: new Records(db),
       quarantine: this.quarantine,
       ledger,
       remainders: this.remainders,
       verifier,
-      unknownCode: open ? 'point/unknown' : 'point/closed-enrolment',
+      unknownCode: unknownCodes[mode],
     })
   }
 

@@ -24,6 +24,7 @@ const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['storage/', exitCodes.storage],
   ['journal/', exitCodes.storage],
   ['certificate/', exitCodes.data],
+  ['order/', exitCodes.data],
   ['transfer/pending', exitCodes.temporary],
   ['transfer/', exitCodes.data],
   ['wallet/', exitCodes.data],

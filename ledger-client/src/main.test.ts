@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { formatPublicKey } from '@wattline/protocol'
+import { formatPublicKey, signOrder } from '@wattline/protocol'
 import test from 'ava'
 import { connectGateway } from '../test/gateway-client.ts'
 import { freePort, runCommand, startProgram, writeConfig } from '../test/programs.ts'
-import { Device } from '../test/rig.ts'
+import { Device, startMs, testSigner } from '../test/rig.ts'
 import { databaseFile } from './store/database.ts'
 
 test('the config is checked and printed, or refused with 78', async (t) => {
@@ -175,4 +175,21 @@ test('an operator enrols, looks, traces and revokes, while the ledger runs and a
     t.regex(stdout, /gw-1\/roof|nothing wrong/)
   }
   t.is((await runCommand(['trace', '--config', path, '--record', 'gw-1/roof@1/1'])).code, 64)
+})
+
+test('SPEC-93: a point is enrolled with its owner’s acceptance, where the config demands it', async (t) => {
+  const { path, folder } = writeConfig(t, { port: 0, enrolment: 'signed' })
+  const roof = new Device({ meter: 'roof', role: 'producer' })
+  const { id: point, certificate } = roof
+  const [file, acceptance] = [join(folder, 'roof.cert'), join(folder, 'accept.txt')]
+  writeFileSync(file, `${certificate.text}\n`)
+  const action = { do: 'accept', certificate: certificate.hash, owner: 'alice' } as const
+  writeFileSync(acceptance, signOrder({ point, action, issuedAt: startMs }, testSigner(6000)).text)
+  const enrol = ['enrol', '--config', path, '--point', point, '--certificate', file]
+  const unsigned = await runCommand(enrol)
+  t.is(unsigned.code, 65)
+  t.regex(unsigned.stderr, /order\/unsigned/)
+  const { code, stdout, stderr } = await runCommand([...enrol, '--acceptance', acceptance])
+  t.is(code, 0, stderr)
+  t.like(JSON.parse(stdout), { point, action: 'accept', waits: false })
 })

@@ -20,6 +20,7 @@ import type { Limit } from './ledger/bounds.ts'
 import type { CorrectionOrder } from './ledger/corrections.ts'
 import { entryKinds } from './ledger/entry-kinds.ts'
 import { bindWallet, takeOrders } from './orders/order-commands.ts'
+import { acceptPoint, addPointCommands } from './point-command.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
 import { type Trace, type TracedEntry, traceEntry, traceRecord } from './trace.ts'
 
@@ -54,6 +55,7 @@ function buildProgram(): Command {
   addJournal(program)
   addEnrolment(program)
   addWallets(program)
+  addPointCommands(program, print)
   addRelay(program)
   return program
 }
@@ -182,8 +184,12 @@ function addPoints(program: Command): void {
   lookCommand(program, 'points', 'print what is enrolled').action(({ config, json }: LookOptions) => {
     const points = look(loadConfig(config), readPoints)
     if (json === true) return void print(`${toJson({ points })}\n`)
-    const rows = points.map((row) => [row.point, row.state, row.owner, row.role, row.behind, row.maxPowerW, row.held])
-    print(formatTable(['point', 'state', 'owner', 'role', 'behind', 'max W', 'held'], rows))
+    const rows = points.map((row) => [
+      ...[row.point, row.state, row.owner, row.ownerKeySpki === null ? 'no' : 'yes', row.role, row.behind],
+      ...[row.maxPowerW, row.held, row.pending?.entry],
+    ])
+    const head = ['point', 'state', 'owner', 'signed', 'role', 'behind', 'max W', 'held', 'waiting order']
+    print(formatTable(head, rows))
   })
   lookCommand(program, 'quarantine', 'print what could not be used, and why').action(
     ({ config, json }: LookOptions) => {
@@ -268,12 +274,21 @@ function addEnrolment(program: Command): void {
     .requiredOption('--point <id>', '<gateway>/<meter>')
     .option('--key <spki>', 'its public key, SPKI in hex')
     .option('--certificate <file>', 'its provisioning certificate')
+    .addOption(
+      new Option(
+        '--acceptance <files...>',
+        "its owner's order that accepts the certificate, and consents to it",
+      ).conflicts([...['key', 'owner', 'role', 'behind', 'maxPower']]),
+    )
     .option('--owner <name>', 'whose WATT it mints and burns')
     .addOption(role)
     .option('--behind <id>', 'the metering point one level up')
     .option('--max-power <watts>', 'the most that its fuse lets through', parseCount)
-    .action(async ({ config, ...options }: EnrolOptions & { config: string }) => {
-      print(`${toJson(await enrol(loadConfig(config), options))}\n`)
+    .action(async ({ config, acceptance, ...options }: EnrolOptions & { config: string; acceptance?: string[] }) => {
+      const done = await (acceptance === undefined
+        ? enrol(loadConfig(config), options)
+        : acceptPoint(loadConfig(config), { ...options, acceptance }))
+      print(`${toJson(done)}\n`)
     })
   command(program, 'revoke', "end the validity of a metering point's key")
     .requiredOption('--point <id>', '<gateway>/<meter>')

@@ -2,22 +2,27 @@ import { hash } from 'node:crypto'
 import {
   bytesToAscii,
   type Clock,
+  directions,
   type ErrorCode,
   formatPublicKey,
   formatTopic,
   type GatewayId,
   makePointId,
+  type ParsedOcmf,
   type PointId,
   parseHello,
+  parseOcmfText,
   parsePointId,
   parseTopic,
   type Refusal,
+  type Registers,
   type SignatureVerifier,
   WattError,
 } from '@wattline/protocol'
 import type { Enrolment } from './enrolment.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { bookRecord, claimedWh, countRecord } from './mint.ts'
+import type { OwnerOrders } from './owner-orders.ts'
 import type { Place, Point, PointKey, Registry } from './registry.ts'
 import type { Database, Statement } from './store/database.ts'
 import { isOversized, type Message } from './store/intake.ts'
@@ -64,6 +69,7 @@ export interface PipelineParts {
   readonly clock: Clock
   readonly registry: Registry
   readonly enrolment: Enrolment
+  readonly orders: OwnerOrders
   readonly records: Records
   readonly quarantine: Quarantine
   readonly ledger: Ledger
@@ -141,13 +147,21 @@ export class Pipeline {
   #standingRefusal(id: PointId): Partial<Answer> {
     const point = this.#parts.registry.get(id)
     if (point?.frozen !== undefined) return { refusal: refusalOf('point/frozen', `${id} is frozen`, point.head) }
-    if (point !== undefined || this.#parts.unknownCode === 'point/unknown') return {}
-    return { refusal: refusalOf('point/closed-enrolment', `${id} is not enrolled`, undefined) }
+    if (this.#isWelcome(point) || this.#parts.unknownCode === 'point/unknown') return {}
+    return { refusal: refusalOf(this.#parts.unknownCode, `${id} is not enrolled`, undefined) }
+  }
+
+  // SPEC-93: nothing is booked for a point that its owner has not signed for, where that is demanded.
+  #isWelcome(point: Point | undefined): boolean {
+    return point !== undefined && (this.#parts.unknownCode !== 'order/unsigned' || point.terms.ownerKey !== undefined)
   }
 
   #takeCertificate(id: PointId, message: Message, out: Outcome): void {
-    const { registry, enrolment, quarantine, records } = this.#parts
-    const verdict = enrolment.takeCertificate(id, bytesToAscii(message.payload) ?? '')
+    const { registry, enrolment, orders, quarantine, records } = this.#parts
+    const text = bytesToAscii(message.payload) ?? ''
+    const verdict = text.startsWith('WATT-ROTATION|')
+      ? orders.takeRotations(id, text)
+      : enrolment.takeCertificate(id, text)
     if (verdict.kind === 'refused') {
       this.#quarantine(message, verdict.code, verdict.message, out)
       this.#answer(out, id, { refusal: refusalOf(verdict.code, verdict.message, undefined) })
@@ -169,11 +183,11 @@ export class Pipeline {
   #takeRecord(id: PointId, message: Message, out: Outcome): void {
     const { registry, unknownCode } = this.#parts
     const point = registry.get(id)
-    if (point !== undefined) {
+    if (point !== undefined && this.#isWelcome(point)) {
       this.#judgeAll(point, [message.payload], message, out)
       return
     }
-    const reason = `${id} is not enrolled`
+    const reason = point === undefined ? `${id} is not enrolled` : `${id} is enrolled without its owner's signature`
     this.#quarantine(message, unknownCode, reason, out)
     this.#answer(out, id, { refusal: refusalOf(unknownCode, reason, undefined) })
   }
@@ -192,7 +206,7 @@ export class Pipeline {
       if (again && judgement.kind === 'hold' && judgement.place === undefined) continue
       this.#apply(current, judgement, { gateway: message.gateway, topic, payload }, out)
       if (judgement.kind !== 'accept') continue
-      const released = records.takeHeld(current, { fullText: judgement.full })
+      const released = records.takeHeld(registry.get(point.id) ?? current, { fullText: judgement.full })
       queue.push(...released.map((each) => ({ payload: each, again: true })))
     }
   }
@@ -220,9 +234,12 @@ export class Pipeline {
   }
 
   // Record, claim, journal entry, base and head: all in the transaction that is open now.
-  #accept(point: Point, { parsed, text, full, entry }: Acceptance, out: Outcome): void {
-    const { records, registry, ledger, remainders, clock } = this.#parts
+  #accept(known: Point, { parsed, text, full, entry }: Acceptance, out: Outcome): void {
+    const { records, registry, orders, ledger, remainders, clock } = this.#parts
     const { record } = parsed
+    // An order whose place has come is in force before the record counts; the registry is read anew then.
+    const changed = orders.takeEffect(known, { epoch: record.epoch, sequence: record.sequence })
+    const point = (changed ? registry.get(known.id) : undefined) ?? known
     if (entry !== undefined) this.#enterEpoch(point, record, entry, out)
     const previousAt = point.head?.takenAt ?? 0
     const count = countRecord(point.base, record, point.terms)
@@ -236,6 +253,7 @@ export class Pipeline {
     else bookRecord(point, record, count, ledger)
     const bookedWh = parent ? undefined : claimedWh(point)
     const { outcome } = count
+    if (outcome === 'base') this.#noteSwap(point, parsed, out)
     records.insert({
       point,
       parsed,
@@ -251,10 +269,26 @@ export class Pipeline {
     point.records++
     registry.touch(point)
     remainders.advance(point, previousAt)
+    if (changed) remainders.settleAll()
     out.accepted++
     if (count.message !== undefined) {
       out.incidents.push({ event: 'claim.refused', point: point.id, message: count.message })
     }
+  }
+
+  // SPEC-95: both registers stand in the journal, each with what signs it; nothing counts between them.
+  #noteSwap(point: Point, parsed: ParsedOcmf, out: Outcome): void {
+    const { records, ledger } = this.#parts
+    const { registers } = parsed.record
+    const before = records.lastCounted(point)
+    const { first = {} } = point.terms
+    const isLess = directions.some((name) => (registers[name] ?? first[name] ?? 0n) < (first[name] ?? 0n))
+    // A count that begins below what the certificate says is of another meter, or of one that was set back.
+    if (before === undefined && !isLess) return
+    const from = before === undefined ? { certificate: showRegisters(first) } : toSwapSide(parseOcmfText(before.text))
+    const entry = ledger.note('swap', point.id, { from, to: toSwapSide(parsed) })
+    const message = `${name(point, parsed.record)}: counting starts anew; both registers are in journal entry ${entry}`
+    out.incidents.push({ event: 'meter.swapped', point: point.id, message })
   }
 
   #enterEpoch(point: Point, place: Place, { key, fork, gap }: NonNullable<Acceptance['entry']>, out: Outcome): void {
@@ -339,6 +373,16 @@ export class Pipeline {
 
 function refusalOf(code: ErrorCode, message: string, place: Place | undefined): Refusal {
   return { epoch: place?.epoch ?? 0, sequence: place?.sequence ?? 0, code, message: message.slice(0, 500) }
+}
+
+function toSwapSide({ record, hash: recordHash }: ParsedOcmf): object {
+  const { epoch, sequence, template, registers } = record
+  const { meterVendor: vendor, meterModel: model, meterSerial: serial } = template
+  return { epoch, sequence, hash: recordHash, vendor, model, serial, ...showRegisters(registers) }
+}
+
+function showRegisters(registers: Registers): object {
+  return { importWh: registers.import?.toString(), exportWh: registers.export?.toString() }
 }
 
 function stackOf(cause: unknown): string {

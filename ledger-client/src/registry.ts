@@ -1,8 +1,6 @@
 import {
   type Base,
   type Certificate,
-  clockStatuses,
-  fromHex,
   type GatewayId,
   type OpenSession,
   type PointId,
@@ -10,10 +8,10 @@ import {
   parsePointId,
   type Registers,
   type Role,
-  roles,
-  type Timestamp,
   type Wh,
 } from '@wattline/protocol'
+import { type Membership, Memberships } from './memberships.ts'
+import { type KeyRow, type PointRow, type Progress, toKey, toPoint, toProgress } from './point-rows.ts'
 import type { Database, Statement } from './store/database.ts'
 
 /** What the ledger holds true of a metering point, whatever its certificate says. */
@@ -25,6 +23,10 @@ export interface Terms {
   /** Absent until the point's certificate tells it; nothing is accepted before. */
   readonly maxPowerW?: number
   readonly rolloverWh?: Wh
+  /** SPKI hex of the key that speaks for the owner; absent where an operator does. */
+  readonly ownerKey?: string
+  /** What the registers showed when the certificate was made: the meter's first count cannot begin below. */
+  readonly first?: Registers
 }
 
 /** A place in a metering point's chain. */
@@ -44,6 +46,21 @@ export interface PointKey {
   readonly key: PublicKey
   /** A revoked key is valid up to here. */
   readonly last?: Place
+}
+
+/** An order that takes effect at the first record after a place (SPEC-94). */
+export interface PendingOrder {
+  /** The journal entry that keeps it. */
+  readonly entry: number
+  readonly after: Place
+  /** Where the point will stand, if that is what was ordered. */
+  readonly behind?: string
+}
+
+/** A metering point that stands or stood behind another one. */
+export interface Member {
+  readonly child: Point
+  readonly membership: Membership
 }
 
 /** The last accepted record. */
@@ -66,6 +83,9 @@ export interface Point {
   readonly frozen?: number
   /** A certificate is on file: the point has spoken and will speak. */
   readonly certified: boolean
+  /** When the youngest order was signed that counts here, in ms since 1970. */
+  readonly orderAt: number
+  readonly pending?: PendingOrder
   records: number
   head: Head | undefined
   base: Base | undefined
@@ -90,87 +110,24 @@ export function stateOf(point: Point): PointState {
   return point.keys.at(-1)?.last === undefined ? 'active' : 'revoked'
 }
 
-interface PointRow {
-  id: bigint
-  name: string
-  gateway: string
-  owner: string
-  role: string
-  behind: string | null
-  max_power_w: bigint | null
-  rollover_wh: bigint | null
-  terms: bigint
-  frozen: bigint | null
-  certified: bigint
-  records: bigint
-  epoch: bigint
-  sequence: bigint
-  hash: string
-  head_at: bigint
-  base_at: bigint | null
-  base_clock: string | null
-  base_since: bigint | null
-  base_import_wh: bigint | null
-  base_export_wh: bigint | null
-  net_wh: bigint
-  booked_wh: bigint
-  minted_wh: bigint
-  burned_wh: bigint
-  carried_wh: bigint
-  session_epoch: bigint | null
-  session_sequence: bigint | null
-  session_page: bigint | null
-  session_driver: string | null
-  session_wh: bigint | null
-  session_sound: bigint | null
-}
-
-interface KeyRow {
-  id: number
-  point: number
-  key: string
-  last_epoch: number | null
-  last_sequence: number | null
-}
-
-type Progress = [
-  records: number,
-  epoch: number,
-  sequence: number,
-  hash: string,
-  headAt: number,
-  baseAt: number | null,
-  baseClock: string | null,
-  baseSince: number | null,
-  baseImportWh: bigint | null,
-  baseExportWh: bigint | null,
-  netWh: bigint,
-  bookedWh: bigint,
-  mintedWh: bigint,
-  burnedWh: bigint,
-  carriedWh: bigint,
-  sessionEpoch: number | null,
-  sessionSequence: number | null,
-  sessionPage: number | null,
-  sessionDriver: string | null,
-  sessionWh: bigint | null,
-  sessionSound: number | null,
-  rowId: number,
-]
-
 /** The enrolled metering points, held in memory, written back with each commit, read again when others wrote. */
 export class Registry {
   readonly #readPoints: Statement<[], PointRow>
   readonly #readKeys: Statement<[], KeyRow>
   readonly #writeProgress: Statement<Progress, unknown>
   readonly #points = new Map<string, Point>()
-  readonly #children = new Map<string, Point[]>()
+  readonly #memberships: Memberships
+  readonly #members = new Map<string, Member[]>()
+  readonly #above = new Map<string, string[]>()
   readonly #changed = new Set<Point>()
   #loaded = false
+  #joining = false
+  #left = false
 
   constructor(db: Database) {
     this.#readPoints = db.prepareWide('SELECT * FROM point ORDER BY id')
     this.#readKeys = db.prepare('SELECT * FROM point_key ORDER BY id')
+    this.#memberships = new Memberships(db)
     this.#writeProgress = db.prepare(
       `UPDATE point SET records = ?, epoch = ?, sequence = ?, hash = ?, head_at = ?, base_at = ?, base_clock = ?,
        base_since = ?, base_import_wh = ?, base_export_wh = ?, net_wh = ?, booked_wh = ?, minted_wh = ?, burned_wh = ?, carried_wh = ?,
@@ -191,10 +148,39 @@ export class Registry {
     return [...this.#points.values()]
   }
 
-  /** The points one level below. */
-  childrenOf(id: string): readonly Point[] {
+  /** The points that stand one level below, or stood there once. */
+  membersOf(id: string): readonly Member[] {
     this.#load()
-    return this.#children.get(id) ?? []
+    return this.#members.get(id) ?? []
+  }
+
+  /** Whether a point books remainders instead of its own register: from its first child on, and for ever. */
+  isParent(id: string): boolean {
+    return this.membersOf(id).length > 0 || this.joinersOf(id).length > 0
+  }
+
+  /** Those that will stand there once their records have come to the place that an order names. */
+  joinersOf(id: string): readonly Point[] {
+    this.#load()
+    return this.#joining ? [...this.#points.values()].filter(({ pending }) => pending?.behind === id) : []
+  }
+
+  /** Whether any point has left its place or is about to: then time alone does not tell who may be settled. */
+  get isMoving(): boolean {
+    this.#load()
+    return this.#joining || this.#left
+  }
+
+  /** The points one level up, now, before and soon: whoever may wait for this one. */
+  parentsOf(point: Point): readonly Point[] {
+    return this.namesAbove(point).flatMap((name) => this.#points.get(name) ?? [])
+  }
+
+  /** Their names: they need not be enrolled. */
+  namesAbove({ id, pending }: Point): readonly string[] {
+    this.#load()
+    const soon = pending?.behind === undefined ? [] : [pending.behind]
+    return [...new Set([...(this.#above.get(id) ?? []), ...soon])]
   }
 
   /** Says that a point's progress is to be written at commit. */
@@ -216,14 +202,24 @@ export class Registry {
   #load(): void {
     if (this.#loaded) return
     this.#points.clear()
-    this.#children.clear()
+    this.#members.clear()
+    this.#above.clear()
     const keys = Map.groupBy(this.#readKeys.all(), ({ point }) => point)
+    const byRow = new Map<number, Point>()
     for (const row of this.#readPoints.all()) {
       const point = toPoint(row, (keys.get(Number(row.id)) ?? []).map(toKey))
       this.#points.set(point.id, point)
-      const { behind } = point.terms
-      if (behind !== undefined) this.#children.set(behind, [...(this.#children.get(behind) ?? []), point])
+      byRow.set(point.rowId, point)
     }
+    for (const membership of this.#memberships.all()) {
+      const child = byRow.get(membership.child)
+      if (child === undefined) continue // the audit tells; the foreign key forbids it
+      const { parent } = membership
+      this.#members.set(parent, [...(this.#members.get(parent) ?? []), { child, membership }])
+      this.#above.set(child.id, [...(this.#above.get(child.id) ?? []), parent])
+    }
+    this.#left = [...this.#members.values()].flat().some(({ membership }) => membership.untilAt !== undefined)
+    this.#joining = [...byRow.values()].some(({ pending }) => pending?.behind !== undefined)
     this.#loaded = true
   }
 
@@ -231,107 +227,6 @@ export class Registry {
     for (const point of this.#changed) this.#writeProgress.run(...toProgress(point))
     this.#changed.clear()
   }
-}
-
-function toKey({ id, key, last_epoch, last_sequence }: KeyRow): PointKey {
-  const revoked = last_epoch !== null && last_sequence !== null
-  const last = revoked ? { last: { epoch: last_epoch, sequence: last_sequence } } : {}
-  // Written from a checked key; checking thousands of points again at each start would take seconds.
-  return { rowId: id, key: (fromHex(key) ?? new Uint8Array()).subarray(-65), ...last }
-}
-
-function toPoint(row: PointRow, keys: readonly PointKey[]): Point {
-  const { gatewayId, meterId } = parsePointId(row.name)
-  return {
-    rowId: Number(row.id),
-    id: `${gatewayId}/${meterId}` as PointId, // parsed just now
-    gatewayId,
-    terms: toTerms(row),
-    termsEntry: Number(row.terms),
-    keys,
-    ...(row.frozen === null ? {} : { frozen: Number(row.frozen) }),
-    certified: row.certified === 1n,
-    records: Number(row.records),
-    head: toHead(row),
-    base: toBase(row),
-    netWh: row.net_wh,
-    bookedWh: row.booked_wh,
-    mintedWh: row.minted_wh,
-    burnedWh: row.burned_wh,
-    carriedWh: row.carried_wh,
-    session: toSession(row),
-  }
-}
-
-function toTerms(row: PointRow): Terms {
-  const role = roles.find((known) => known === row.role)
-  if (role === undefined) throw new RangeError(`point ${row.name}: unknown role '${row.role}'`)
-  return {
-    owner: row.owner,
-    role,
-    ...(row.behind === null ? {} : { behind: toPointId(row.behind) }),
-    ...(row.max_power_w === null ? {} : { maxPowerW: Number(row.max_power_w) }),
-    ...(row.rollover_wh === null ? {} : { rolloverWh: row.rollover_wh }),
-  }
-}
-
-function toHead(row: PointRow): Head | undefined {
-  if (row.hash === '') return undefined
-  return { epoch: Number(row.epoch), sequence: Number(row.sequence), hash: row.hash, takenAt: Number(row.head_at) }
-}
-
-function toBase(row: PointRow): Base | undefined {
-  if (row.base_at === null) return undefined
-  const registers: Registers = {
-    ...(row.base_import_wh === null ? {} : { import: row.base_import_wh }),
-    ...(row.base_export_wh === null ? {} : { export: row.base_export_wh }),
-  }
-  return {
-    registers,
-    takenAt: Number(row.base_at) as Timestamp, // was a Timestamp when it was written
-    clockStatus: clockStatuses.find((known) => known === row.base_clock) ?? 'U',
-    ...(row.base_since === null ? {} : { since: Number(row.base_since) as Timestamp }),
-  }
-}
-
-function toSession(row: PointRow): OpenSession | undefined {
-  const { session_epoch: epoch, session_sequence: sequence, session_page: page, session_wh: countedWh } = row
-  if (epoch === null || sequence === null || page === null || countedWh === null) return undefined
-  return {
-    epoch: Number(epoch),
-    sequence: Number(sequence),
-    pageNumber: Number(page),
-    ...(row.session_driver === null ? {} : { driver: row.session_driver }),
-    countedWh,
-    sound: row.session_sound === 1n,
-  }
-}
-
-function toProgress({ head, base, session, ...point }: Point): Progress {
-  return [
-    point.records,
-    head?.epoch ?? 0,
-    head?.sequence ?? 0,
-    head?.hash ?? '',
-    head?.takenAt ?? 0,
-    base?.takenAt ?? null,
-    base?.clockStatus ?? null,
-    base?.since ?? null,
-    base?.registers.import ?? null,
-    base?.registers.export ?? null,
-    point.netWh,
-    point.bookedWh,
-    point.mintedWh,
-    point.burnedWh,
-    point.carriedWh,
-    session?.epoch ?? null,
-    session?.sequence ?? null,
-    session?.pageNumber ?? null,
-    session?.driver ?? null,
-    session?.countedWh ?? null,
-    session === undefined ? null : Number(session.sound),
-    point.rowId,
-  ]
 }
 
 /** Checks and brands the name of a metering point. */
@@ -348,5 +243,6 @@ export function termsOf(certificate: Certificate): Terms {
     maxPowerW: certificate.maxPowerW,
     ...(certificate.behind === undefined ? {} : { behind: certificate.behind }),
     ...(certificate.rolloverWh === undefined ? {} : { rolloverWh: certificate.rolloverWh }),
+    ...(certificate.firstRegister === undefined ? {} : { first: certificate.firstRegister }),
   }
 }

@@ -1,5 +1,5 @@
 import { formatKwh, formatPublicKey, type Wh } from '@wattline/protocol'
-import { type Point, type PointState, Registry, stateOf } from './registry.ts'
+import { type Place, type Point, type PointState, Registry, stateOf } from './registry.ts'
 import type { Database } from './store/database.ts'
 import type { QuarantineRow } from './store/quarantine.ts'
 
@@ -112,6 +112,10 @@ export interface PointReport {
     readonly publicKeySpki: string
     readonly last: { epoch: number; sequence: number } | null
   }[]
+  /** The key that speaks for the owner; null where an operator does. */
+  readonly ownerKeySpki: string | null
+  /** An order that waits for its place, by its journal entry. */
+  readonly pending: { readonly entry: number; readonly after: Place } | null
   readonly termsEntry: number
   readonly frozenEntry: number | null
   readonly held: number
@@ -134,6 +138,8 @@ function toPointReport(point: Point, held: number): PointReport {
     maxPowerW: terms.maxPowerW ?? null,
     rolloverWh: terms.rolloverWh ?? null,
     keys: point.keys.map(({ key, last }) => ({ publicKeySpki: formatPublicKey(key), last: last ?? null })),
+    ownerKeySpki: terms.ownerKey ?? null,
+    pending: point.pending === undefined ? null : { entry: point.pending.entry, after: point.pending.after },
     termsEntry: point.termsEntry,
     frozenEntry: point.frozen ?? null,
     held,

@@ -127,7 +127,7 @@ function readBelow(db: Database, point: string, at: bigint, mark: bigint): Trace
   )
   const registry = new Registry(db)
   const collect = (above: string): Trace['below'] =>
-    registry.childrenOf(above).flatMap((child) => {
+    registry.membersOf(above).flatMap(({ child }) => {
       const row = last.get(child.rowId, at, mark)
       const own = row === undefined ? [] : [{ point: child.id, place: placeOf(child.id, row), bookedWh: row.booked_wh }]
       return [...own, ...collect(child.id)]

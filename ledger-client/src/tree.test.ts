@@ -1,171 +1,14 @@
-import type { Role } from '@wattline/protocol'
 import test from 'ava'
 import fc from 'fast-check'
-import { Device, fastVerifier, type Message, openRig, startMs } from '../test/rig.ts'
+import { Device, fastVerifier, openRig, startMs } from '../test/rig.ts'
+import { closed, interleave, model, sign, sums, trees } from '../test/trees.ts'
 import { auditLedger } from './audit/audit.ts'
 import type { LedgerEngine } from './engine.ts'
-
-/** One reading of a meter: seconds since the one before, and what flowed meanwhile. */
-interface Step {
-  readonly seconds: number
-  readonly importWh: number
-  readonly exportWh: number
-  readonly state: 'ok' | 'no-answer' | 're-based'
-}
-
-interface Meter {
-  readonly role: Role
-  /** Index of the point one level up; -1 for the root. */
-  readonly parent: number
-  readonly steps: readonly Step[]
-}
-
-const step: fc.Arbitrary<Step> = fc.record({
-  seconds: fc.integer({ min: 1, max: 90 }),
-  importWh: fc.integer({ min: 0, max: 40 }),
-  exportWh: fc.integer({ min: 0, max: 40 }),
-  state: fc.oneof(
-    { weight: 12, arbitrary: fc.constant('ok' as const) },
-    { weight: 1, arbitrary: fc.constant('no-answer' as const) },
-    { weight: 1, arbitrary: fc.constant('re-based' as const) },
-  ),
-})
-const role = fc.constantFrom<Role>('producer', 'consumer', 'bidirectional', 'charger', 'storage')
-const tree: fc.Arbitrary<readonly Meter[]> = fc
-  .array(fc.tuple(role, fc.nat(), fc.array(step, { minLength: 0, maxLength: 8 })), { minLength: 1, maxLength: 5 })
-  .map((rows) =>
-    rows.map(([own, up, steps], index) => ({
-      role: index === 0 ? ('bidirectional' as const) : own,
-      parent: index === 0 ? -1 : up % index,
-      steps,
-    })),
-  )
-
-/** Signs every meter's readings. */
-function sign(meters: readonly Meter[]): { devices: Device[]; streams: Message[][] } {
-  const devices = meters.map(
-    ({ role: own, parent }, index) =>
-      new Device({
-        meter: `m${index}`,
-        role: own,
-        owner: 'alice',
-        key: 5000 + index,
-        ...(parent < 0 ? {} : { behind: `gw-1/m${parent}` }),
-      }),
-  )
-  const streams = meters.map(({ steps }, index) => {
-    let [at, imported, exported] = [startMs, 1000n, 1000n]
-    return steps.map(({ seconds, importWh, exportWh, state }) => {
-      at += seconds * 1000
-      imported += BigInt(importWh)
-      exported += BigInt(exportWh)
-      return devices[index]!.read({ import: imported, export: exported }, { takenAt: at, state })
-    })
-  })
-  return { devices, streams }
-}
-
-/** Sends all streams in an order that keeps each stream's own; `picks` chooses whose turn it is. */
-function interleave(streams: readonly Message[][], picks: readonly number[]): Message[] {
-  const rest = streams.map((stream) => [...stream])
-  const out: Message[] = []
-  for (let turn = 0; rest.some((stream) => stream.length > 0); turn++) {
-    const open = rest.filter((stream) => stream.length > 0)
-    const next = open[(picks[turn % picks.length] ?? 0) % open.length]!.shift()
-    if (next !== undefined) out.push(next)
-  }
-  return out
-}
-
-interface Sums {
-  readonly minted: bigint
-  readonly burned: bigint
-  readonly carried: bigint
-}
-
-function sums(engine: LedgerEngine, devices: readonly Device[]): Sums[] {
-  return devices.map(({ id }) => {
-    const { mintedWh, burnedWh, carriedWh } = engine.registry.get(id)!
-    return { minted: mintedWh, burned: burnedWh, carried: carriedWh }
-  })
-}
-
-/**
- * The rule of SPEC-84 written down a second time, over complete lists and without any order of arrival: for each point
- * the list of (time, booked so far).
- */
-function model(meters: readonly Meter[]): Sums[] {
-  const counted = meters.map(count)
-  const children = meters.map((_, index) => meters.flatMap(({ parent }, child) => (parent === index ? [child] : [])))
-  const booked: { at: number; wh: bigint }[][] = meters.map(() => [])
-  const sum: { minted: bigint; burned: bigint; carried: bigint; until: number }[] = []
-  const at = (list: { at: number; wh: bigint }[], time: number) => list.findLast((each) => each.at <= time)?.wh ?? 0n
-  const below = (index: number, time: number): bigint =>
-    children[index]!.reduce((total, child) => total + at(booked[child]!, time) + below(child, time), 0n)
-  // Until when a point and everything below it is known: not beyond its last reading or its first unsettled one.
-  const known = (index: number): number => sum[index]!.until
-  for (let index = meters.length - 1; index >= 0; index--) {
-    const { role: own } = meters[index]!
-    const readings = counted[index]!
-    const last = readings.at(-1)?.at ?? Number.NEGATIVE_INFINITY
-    const result = { minted: 0n, burned: 0n, carried: 0n, until: own === 'storage' ? Infinity : last }
-    sum[index] = result
-    let [wh, net, excluded, before] = [0n, 0n, 0n, undefined as number | undefined]
-    for (const reading of readings) {
-      net += reading.exportWh - reading.importWh
-      if (children[index]!.length === 0) {
-        if (own !== 'storage') {
-          result.minted += reading.exportWh
-          result.burned += reading.importWh
-          wh += reading.exportWh - reading.importWh
-        }
-      } else if (own !== 'storage' && reading.kind !== 'kept') {
-        if (!children[index]!.every((child) => known(child) > reading.at)) {
-          result.until = Math.min(result.until, reading.at)
-          break
-        }
-        if (reading.kind === 'base') {
-          excluded += below(index, reading.at) - (before === undefined ? 0n : below(index, before))
-        }
-        const remainder = net - (below(index, reading.at) - excluded)
-        if (remainder < wh) {
-          result.burned += wh - remainder
-          wh = remainder
-        }
-        result.carried = remainder - wh
-      }
-      if (reading.kind !== 'kept') before = reading.at
-      booked[index]!.push({ at: reading.at, wh })
-    }
-    for (const child of children[index]!) result.until = Math.min(result.until, known(child))
-  }
-  return sum.map(({ minted, burned, carried }) => ({ minted, burned, carried }))
-}
-
-function count({ role: own, steps }: Meter) {
-  let [at, importWh, exportWh, started] = [startMs, 0n, 0n, false]
-  return steps.map((each) => {
-    at += each.seconds * 1000
-    importWh += own === 'producer' ? 0n : BigInt(each.importWh)
-    exportWh += own === 'consumer' || own === 'charger' ? 0n : BigInt(each.exportWh)
-    if (each.state === 'no-answer') return { at, kind: 'kept', importWh: 0n, exportWh: 0n }
-    const isBase = !started || each.state === 're-based'
-    const reading = {
-      at,
-      kind: isBase ? 'base' : 'counted',
-      importWh: isBase ? 0n : importWh,
-      exportWh: isBase ? 0n : exportWh,
-    }
-    started = true
-    ;[importWh, exportWh] = [0n, 0n]
-    return reading
-  })
-}
 
 test('SPEC-84: a tree books the same in every order of arrival, mints nothing from a remainder, and adds up', (t) => {
   fc.assert(
     fc.property(
-      tree,
+      trees,
       fc.array(fc.nat(), { minLength: 8, maxLength: 8 }),
       fc.array(fc.nat(), { minLength: 8, maxLength: 8 }),
       (meters, one, other) => {
@@ -197,17 +40,10 @@ test('SPEC-84: a tree books the same in every order of arrival, mints nothing fr
 
 test('SPEC-84: booked in the whole tree plus carried is exactly what the root measured', (t) => {
   fc.assert(
-    fc.property(tree, fc.array(fc.nat(), { minLength: 8, maxLength: 8 }), (meters, picks) => {
+    fc.property(trees, fc.array(fc.nat(), { minLength: 8, maxLength: 8 }), (meters, picks) => {
       // Once every point below speaks after the root's last reading, the root is settled up to it.
-      const closing = meters.map(({ steps }) => 10_000 - steps.reduce((sum, { seconds }) => sum + seconds, 0))
-      const last = (index: number): Step => ({
-        seconds: closing[index]! + index,
-        importWh: 1,
-        exportWh: 1,
-        state: 'ok',
-      })
-      const closed = meters.map((meter, index) => ({ ...meter, steps: [...meter.steps, last(index)] }))
-      const { devices, streams } = sign(closed)
+      const whole = closed(meters)
+      const { devices, streams } = sign(whole)
       const teardowns: (() => void)[] = []
       const { engine } = openRig({ teardown: (fn) => teardowns.push(fn) })
       try {
@@ -220,8 +56,8 @@ test('SPEC-84: booked in the whole tree plus carried is exactly what the root me
                 engine.db.prepare<[], { at: number }>('SELECT min(taken_at) AS at FROM record WHERE point = 1').get()
                   ?.at,
               )
-        const restarts = closed[0]!.steps.filter(({ state }) => state === 're-based').length
-        if (restarts > 0 || closed[0]!.steps[0]?.state !== 'ok') return // what flows while the root does not count is outside its net
+        const restarts = whole[0]!.steps.filter(({ state }) => state === 're-based').length
+        if (restarts > 0 || whole[0]!.steps[0]?.state !== 'ok') return // what flows while the root does not count is outside its net
         const booked = devices.map(({ id }) => bookedBetween(engine, id, firstAt, root.head!.takenAt))
         t.is(booked.reduce((sum, wh) => sum + wh, 0n) + root.carriedWh, root.netWh)
       } finally {

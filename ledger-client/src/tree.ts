@@ -1,5 +1,6 @@
 import type { Wh } from '@wattline/protocol'
 import type { Ledger } from './ledger/ledger.ts'
+import { isEmpty, overlap, type Span } from './memberships.ts'
 import { type Point, type Registry, stateOf } from './registry.ts'
 import type { Database, Statement } from './store/database.ts'
 
@@ -9,8 +10,9 @@ import type { Database, Statement } from './store/database.ts'
 //   remainder(t) = net(t) − booked by the subtree below, of readings not later than t, since counting began here
 //   booked(t)    = min(booked before, remainder(t))      only ever falls: a remainder burns, it never mints
 //   carried(t)   = remainder(t) − booked(t)              at or above zero, visible
-// What a charging point has counted in an open session is booked below in this sense: it is that session's to burn.
-// so that booked by the whole tree + carried = net of the root, exactly.
+// so that booked by the whole tree + carried = net of the root, exactly. What a charging point has counted in an open
+// session is booked below in this sense: it is that session's to burn. A point that joins or leaves belongs here for
+// the stretch between two of its own records (SPEC-96), and its sums are taken over that stretch alone.
 
 /** A parent's reading that waits for its children. */
 interface Pending {
@@ -18,6 +20,7 @@ interface Pending {
   readonly epoch: bigint
   readonly sequence: bigint
   readonly taken_at: bigint
+  readonly terms: bigint
   readonly outcome: string
   readonly net_wh: bigint
 }
@@ -61,20 +64,28 @@ export class BookedBelow {
 
   /** Booked below a point over the same time that its own net stands for. */
   sum(point: Point, { at, restarts, mark }: ChildrenSum): Wh {
-    let sum = this.#below(point, at, mark)
+    let sum = this.#below(point, { until: at }, mark)
     for (const { taken_at, base_at } of restarts) {
       // What the children booked while this point did not count is no part of its net.
-      sum -= this.#below(point, taken_at, mark) - (base_at === null ? 0n : this.#below(point, base_at, mark))
+      sum -= this.#below(point, { until: taken_at }, mark)
+      if (base_at !== null) sum += this.#below(point, { until: base_at }, mark)
     }
     return sum
   }
 
-  #below(point: Point, at: bigint, mark: bigint): Wh {
+  #below(point: Point, span: Span, mark: bigint): Wh {
     let sum = 0n
-    for (const child of this.#registry.childrenOf(point.id)) {
-      sum += (this.#bookedAt.get(child.rowId, at, mark)?.booked_wh ?? 0n) + this.#below(child, at, mark)
+    for (const { child, membership } of this.#registry.membersOf(point.id)) {
+      const common = overlap(span, membership, mark)
+      if (common === undefined) continue
+      sum += this.#booked(child, common.until, mark) + this.#below(child, common, mark)
+      if (common.from !== undefined) sum -= this.#booked(child, common.from, mark)
     }
     return sum
+  }
+
+  #booked(child: Point, at: bigint, mark: bigint): Wh {
+    return this.#bookedAt.get(child.rowId, at, mark)?.booked_wh ?? 0n
   }
 }
 
@@ -93,6 +104,7 @@ export class Remainders {
   readonly #first: Statement<[number], Pending>
   readonly #settle: Statement<[bigint, bigint, bigint], unknown>
   readonly #lastRecord: Statement<[], { id: bigint | null }>
+  readonly #owner: Statement<[bigint], { owner: string }>
   readonly #pending = new Map<number, Pending | undefined>()
 
   constructor(db: Database, registry: Registry, ledger: Ledger) {
@@ -100,17 +112,18 @@ export class Remainders {
     this.#ledger = ledger
     this.#below = new BookedBelow(db, registry)
     this.#first = db.prepareWide(
-      `SELECT id, epoch, sequence, taken_at, outcome, net_wh FROM record
+      `SELECT id, epoch, sequence, taken_at, terms, outcome, net_wh FROM record
        WHERE point = ? AND booked_wh IS NULL ORDER BY epoch, sequence LIMIT 1`,
     )
     this.#settle = db.prepare('UPDATE record SET booked_wh = ?, settled = ? WHERE id = ?')
     this.#lastRecord = db.prepareWide('SELECT max(id) AS id FROM record')
+    this.#owner = db.prepare(`SELECT note ->> 'owner' AS owner FROM entry WHERE id = ?`)
     db.onStale(() => this.#pending.clear())
   }
 
-  /** Whether a point books remainders instead of its own register. */
+  /** Whether a point books remainders instead of its own register: from its first child on, and for ever. */
   isParent(point: Point): boolean {
-    return this.#registry.childrenOf(point.id).length > 0
+    return this.#registry.isParent(point.id)
   }
 
   /** Settles what a point's new record makes possible: its own reading, and those of the points above it. */
@@ -126,24 +139,23 @@ export class Remainders {
       // ask for all its siblings.
       const passes =
         waiting !== undefined && BigInt(previousAt) <= waiting && BigInt(point.head?.takenAt ?? 0) > waiting
-      moved = moved || passes ? this.#settlePending(above) : false
+      const asks = waiting !== undefined && (moved || passes || this.#registry.isMoving)
+      if (asks && this.#settlePending(above)) moved = true
     }
   }
 
   /** Settles whatever can be: after a point was frozen, revoked or enrolled, others need no longer wait for it. */
   settleAll(): void {
-    for (const point of this.#registry.all()) {
-      if (!this.isParent(point)) continue
-      for (const each of [point, ...this.#ancestors(point)]) this.#settlePending(each)
-    }
+    const parents = this.#registry.all().filter((point) => this.isParent(point))
+    for (let moved = true; moved; ) moved = parents.filter((point) => this.#settlePending(point)).length > 0
   }
 
+  // Level by level, so that whoever stands between is settled before those above it.
   *#ancestors(point: Point): Generator<Point> {
-    for (let above = this.#above(point); above !== undefined; above = this.#above(above)) yield above
-  }
-
-  #above(point: Point): Point | undefined {
-    return point.terms.behind === undefined ? undefined : this.#registry.get(point.terms.behind)
+    for (let level = this.#registry.parentsOf(point); level.length > 0; ) {
+      yield* level
+      level = level.flatMap((above) => this.#registry.parentsOf(above))
+    }
   }
 
   #firstPending(point: Point): Pending | undefined {
@@ -169,20 +181,33 @@ export class Remainders {
       this.#settle.run(point.bookedWh, 0n, reading.id)
       return true
     }
-    const children = this.#registry.childrenOf(point.id)
-    if (!children.every((child) => this.#isSettledAt(child, reading.taken_at))) return false
+    if (!this.#isSettledBelow(point, reading.taken_at)) return false
     this.#book(point, reading)
     return true
   }
 
-  // A point that never spoke, or will not speak again, is not waited for; a storage books nothing.
+  // Who joined later, or left before, is asked only for the time it was there.
+  #isSettledBelow(point: Point, at: bigint): boolean {
+    const members = this.#registry.membersOf(point.id).every(({ child, membership }) => {
+      const { fromAt = -1n, untilAt = at } = membership
+      return isEmpty(membership) || fromAt >= at || this.#isSettledAt(child, untilAt < at ? untilAt : at)
+    })
+    // Whoever is about to join may have joined by then.
+    return members && this.#registry.joinersOf(point.id).every((child) => this.#hasPassed(child, at))
+  }
+
+  // A storage books nothing.
   #isSettledAt(child: Point, at: bigint): boolean {
-    const silent = stateOf(child) !== 'active' || (!child.certified && child.records === 0)
     const waiting = this.#firstPending(child)
     const own =
-      child.terms.role === 'storage' ||
-      ((silent || BigInt(child.head?.takenAt ?? 0) > at) && (waiting === undefined || waiting.taken_at > at))
-    return own && this.#registry.childrenOf(child.id).every((below) => this.#isSettledAt(below, at))
+      child.terms.role === 'storage' || (this.#hasPassed(child, at) && (waiting === undefined || waiting.taken_at > at))
+    return own && this.#isSettledBelow(child, at)
+  }
+
+  // A point that never spoke, or will not speak again, is not waited for.
+  #hasPassed(child: Point, at: bigint): boolean {
+    const silent = stateOf(child) !== 'active' || (!child.certified && child.records === 0)
+    return silent || BigInt(child.head?.takenAt ?? 0) > at
   }
 
   #book(point: Point, reading: Pending): void {
@@ -195,7 +220,7 @@ export class Remainders {
         claim: `${point.id}#${reading.epoch}/${reading.sequence}`,
         kind: 'remainder',
         point: point.id,
-        owner: point.terms.owner,
+        owner: this.#ownerAt(point, reading),
         mintWh: 0n,
         burnWh,
         note: { netWh: reading.net_wh.toString(), childrenWh: childrenWh.toString(), carriedWh: carriedWh.toString() },
@@ -206,5 +231,10 @@ export class Remainders {
     point.carriedWh = carriedWh
     this.#registry.touch(point)
     this.#settle.run(bookedWh, mark, reading.id)
+  }
+
+  // A reading may be settled after the point has changed hands: what was recorded before is the old owner's.
+  #ownerAt(point: Point, { terms }: Pending): string {
+    return BigInt(point.termsEntry) === terms ? point.terms.owner : (this.#owner.get(terms)?.owner ?? '')
   }
 }

@@ -196,7 +196,7 @@ test('a revoked key is valid up to its last sequence', (t) => {
   const roof = new Device({ meter: 'roof', role: 'producer' })
   engine.ingest([roof.certificateMessage(), roof.read({ export: 1n }), roof.read({ export: 2n })])
   const revoked = engine.db.write(() => engine.enrolment.revoke(roof.id, { epoch: roof.epoch, sequence: 3 }))
-  t.deepEqual(revoked, { acceptedAfter: false })
+  t.like(revoked, { acceptedAfter: false })
   const out = engine.ingest([roof.read({ export: 5n }), roof.read({ export: 6n })])
   t.is(out.accepted, 1)
   t.like(out.answers.get(roof.id)?.refusal, { code: 'point/revoked', sequence: 4 })

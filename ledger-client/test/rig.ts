@@ -25,6 +25,7 @@ import {
   type SignatureVerifier,
   type Signer,
   signRecord,
+  signRotation,
   toDriverAssignment,
 } from '@wattline/protocol'
 import { type LedgerEngine, type LedgerOptions, openLedger } from '../src/engine.ts'
@@ -66,6 +67,8 @@ export interface DeviceOptions {
   readonly maxPowerW?: number
   readonly rolloverWh?: bigint
   readonly key?: number
+  /** What the certificate says of the registers. */
+  readonly first?: Registers
 }
 
 export interface Message {
@@ -88,8 +91,8 @@ let keys = 0
 
 /** One metering point of a gateway: a key, a certificate and a chain. */
 export class Device {
-  readonly signer: Signer
-  readonly certificate: Certificate
+  signer: Signer
+  certificate: Certificate
   readonly id: PointId
   readonly texts: string[] = []
   epoch = startMs
@@ -102,7 +105,7 @@ export class Device {
 
   constructor(options: DeviceOptions) {
     const gatewayId = makeGatewayId(options.gateway ?? 'gw-1')
-    const { role, behind, owner, maxPowerW = 1_000_000, rolloverWh } = options
+    const { role, behind, owner, maxPowerW = 1_000_000, rolloverWh, first } = options
     this.signer = testSigner(options.key ?? ++keys)
     this.id = makePointId(gatewayId, makeMeterId(options.meter))
     this.certificate = makeCertificate(
@@ -114,6 +117,7 @@ export class Device {
         meter: { vendor: 'Acme', model: 'M1', serial: '4711' },
         maxPowerW,
         ...(rolloverWh === undefined ? {} : { rolloverWh }),
+        ...(first === undefined ? {} : { firstRegister: first }),
         issuedAt: startMs,
       },
       this.signer,
@@ -191,6 +195,27 @@ export class Device {
     const frame = encodeFrame(this.sign({ registers, ...options }), base)
     if (frame === undefined) throw new RangeError('the frame would not rebuild')
     return { topic: this.topic('record'), payload: frame }
+  }
+
+  /** The last record, as orders name it. */
+  get place(): { readonly epoch: number; readonly sequence: number } {
+    return { epoch: this.epoch, sequence: this.sequence }
+  }
+
+  /** Takes another key, as `rotate-key` at a gateway does; gives the old key's word and the new certificate. */
+  rotate(key: number): readonly [rotation: string, certificate: string] {
+    const { signer: old } = this
+    const { key: _key, hash: _hash, text: _text, ...facts } = this.certificate
+    this.signer = testSigner(key)
+    this.certificate = makeCertificate(facts, this.signer)
+    const last = { ...this.place, hash: this.previousHash }
+    const rotation = signRotation(
+      { point: this.id, certificate: this.certificate.hash, last, issuedAt: startMs + this.epoch },
+      old,
+    )
+    this.epoch += 1000
+    this.base = undefined
+    return [rotation.text, this.certificate.text]
   }
 
   /** Goes back to an earlier memory and opens a new epoch there, as a restored gateway does. */

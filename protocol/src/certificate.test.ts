@@ -15,6 +15,8 @@ const facts: CertificateFacts = {
   meter: { vendor: 'Eastron', model: 'SDM630', serial: '1' },
   maxPowerW: 30_000,
   rolloverWh: 10_000_000_000n,
+  firstRegister: { export: 1_234_567n },
+  location: 'household',
   issuedAt: 1_795_255_200_000,
 }
 
@@ -27,9 +29,18 @@ test('SPEC-51: a certificate says again what it was made of, and who signed it',
 })
 
 test('SPEC-51: what is optional may be left out', (t) => {
-  const { behind: _b, owner: _o, rolloverWh: _r, ...least } = facts
+  const { behind: _b, owner: _o, rolloverWh: _r, firstRegister: _f, location: _l, ...least } = facts
   const { key: _k, hash: _h, text: _t, ...again } = parseCertificate(makeCertificate(least, signer).text)
   t.deepEqual(again, least)
+})
+
+test('SPEC-93: a certificate says what its registers showed when it was made', (t) => {
+  for (const firstRegister of [{}, { import: 5n }, { import: 0n, export: 9n }]) {
+    t.deepEqual(
+      parseCertificate(makeCertificate({ ...facts, firstRegister }, signer).text).firstRegister,
+      firstRegister,
+    )
+  }
 })
 
 const content = {
@@ -46,6 +57,8 @@ const refusals: Record<string, [object, RegExp]> = {
   'an unknown field': [{ ...content, more: 1 }, /more/],
   'an unknown role': [{ ...content, role: 'king' }, /role: .*king/],
   'no power limit': [{ ...content, maxPowerW: 0 }, /maxPowerW/],
+  'a place by its name instead of a class': [{ ...content, location: 'Main Street 5, Berlin' }, /location/],
+  'a register below zero': [{ ...content, firstRegister: { export: '-1' } }, /firstRegister.export/],
   'no version': [{ ...content, v: 2 }, /v: /],
 }
 for (const [what, [bad, message]] of Object.entries(refusals)) {

@@ -3,7 +3,8 @@ import { formatPublicKey, type PublicKey, parsePublicKey, type Signer } from './
 import { decodeWith, integerBetween } from './decode.ts'
 import { isSignedBy, parseDocument, signDocument } from './document.ts'
 import { WattError } from './errors.ts'
-import { type PointId, parsePointId } from './ids.ts'
+import { idPattern, type PointId, parsePointId } from './ids.ts'
+import type { Registers } from './reading.ts'
 
 /** What a metering point is for the ledger. */
 export const roles = ['producer', 'consumer', 'bidirectional', 'charger', 'storage'] as const
@@ -17,6 +18,8 @@ export const roleDirections = {
   charger: ['import'],
   storage: ['import', 'export'],
 } as const satisfies Record<Role, readonly ('import' | 'export')[]>
+
+const registerText = v.pipe(v.string(), v.regex(/^\d{1,18}$/))
 
 const shape = v.strictObject({
   v: v.literal(1),
@@ -36,6 +39,10 @@ const shape = v.strictObject({
   maxPowerW: integerBetween(1, 1_000_000_000),
   /** The width of the energy registers in Wh, where it is known. */
   rolloverWh: v.optional(v.pipe(v.string(), v.regex(/^[1-9]\d{0,17}$/))),
+  /** What the energy registers showed when the certificate was made. */
+  firstRegister: v.optional(v.strictObject({ import: v.optional(registerText), export: v.optional(registerText) })),
+  /** What kind of place it is at, never where: nobody can be found by it. */
+  location: v.optional(v.pipe(v.string(), v.regex(idPattern))),
   /** When the key was made, in ms since 1970. */
   issuedAt: integerBetween(0, Number.MAX_SAFE_INTEGER),
 })
@@ -50,6 +57,10 @@ export interface Certificate {
   readonly meter: { readonly vendor: string; readonly model: string; readonly serial: string }
   readonly maxPowerW: number
   readonly rolloverWh?: bigint
+  /** What the energy registers showed when it was made: the meter cannot show less later (SPEC-93). */
+  readonly firstRegister?: Registers
+  /** The class of its location, in the operator's words: `household`, `carport`, ... */
+  readonly location?: string
   readonly issuedAt: number
   /** SHA-256 of the signed body: the previous hash of the first record. */
   readonly hash: string
@@ -71,6 +82,11 @@ export function makeCertificate(facts: CertificateFacts, signer: Signer): Certif
     meter: facts.meter,
     maxPowerW: facts.maxPowerW,
     rolloverWh: facts.rolloverWh?.toString(),
+    firstRegister: facts.firstRegister && {
+      import: facts.firstRegister.import?.toString(),
+      export: facts.firstRegister.export?.toString(),
+    },
+    location: facts.location,
     issuedAt: facts.issuedAt,
   }
   return parseCertificate(signDocument('WATT-CERT', content, signer))
@@ -95,8 +111,20 @@ export function parseCertificate(text: string): Certificate {
     meter: content.meter,
     maxPowerW: content.maxPowerW,
     ...(content.rolloverWh === undefined ? {} : { rolloverWh: BigInt(content.rolloverWh) }),
+    ...(content.firstRegister === undefined ? {} : { firstRegister: toRegisters(content.firstRegister) }),
+    ...(content.location === undefined ? {} : { location: content.location }),
     issuedAt: content.issuedAt,
     hash: document.hash,
     text,
+  }
+}
+
+function toRegisters(stated: {
+  readonly import?: string | undefined
+  readonly export?: string | undefined
+}): Registers {
+  return {
+    ...(stated.import === undefined ? {} : { import: BigInt(stated.import) }),
+    ...(stated.export === undefined ? {} : { export: BigInt(stated.export) }),
   }
 }

@@ -8,7 +8,16 @@ import { signatureAlgorithm } from './ocmf.ts'
 // the bars are signed, kept and hashed as they are, and never built again.
 
 /** The kinds of signed documents besides records. */
-export type DocumentKind = 'WATT-ANSWER' | 'WATT-CERT' | 'WATT-DRIVERS' | 'WATT-HEAD' | 'WATT-RECEIPT' | 'WATT-TRANSFER'
+export type DocumentKind =
+  | 'WATT-ANSWER'
+  | 'WATT-CERT'
+  | 'WATT-CONSENT'
+  | 'WATT-DRIVERS'
+  | 'WATT-HEAD'
+  | 'WATT-ORDER'
+  | 'WATT-RECEIPT'
+  | 'WATT-ROTATION'
+  | 'WATT-TRANSFER'
 
 /** A document taken apart; not yet checked against a key. */
 export interface SignedDocument {

@@ -34,6 +34,8 @@ export * from './ocpp/one-time-code.ts'
 
 export * from './ocpp/signed-values.ts'
 
+export * from './point-order.ts'
+
 export * from './reading.ts'
 export * from './timestamp.ts'
 export * from './units.ts'

@@ -30,6 +30,26 @@ export function loadCertificate(dataDir: string, meterId: MeterId): Certificate 
   }
 }
 
+function rotationsPath(dataDir: string, meterId: MeterId): string {
+  return join(keyFolder(dataDir), `${meterId}.rotations`)
+}
+
+/** Reads what keys have said of their successors (SPEC-95); empty where there was no other key. */
+export function loadRotations(dataDir: string, meterId: MeterId): string {
+  const path = rotationsPath(dataDir, meterId)
+  return statSync(path, { throwIfNoEntry: false }) === undefined ? '' : readFileSync(path, 'latin1').trim()
+}
+
+/** Puts another key's certificate in place, with the words that lead to it. */
+export function replaceCertificate(
+  dataDir: string,
+  meterId: MeterId,
+  { certificate, rotations }: { readonly certificate: string; readonly rotations: string },
+): void {
+  writeDurably(rotationsPath(dataDir, meterId), `${rotations}\n`, 'replace')
+  writeDurably(certificatePath(dataDir, meterId), `${certificate}\n`, 'replace')
+}
+
 /** Reads the certificate, or keeps the one that `make` gives where there is none: it is made once (SPEC-51). */
 export function ensureCertificate(dataDir: string, meterId: MeterId, signer: Signer, make: () => string): Certificate {
   const existing = loadCertificate(dataDir, meterId)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromHex, type MeterId, makeSigner, type Signer, toUpperHex, WattError } from '@wattline/protocol'
 import { makePrivateFolder, writeDurably } from '../store/atomic-file.ts'
@@ -9,13 +9,16 @@ export function keyFolder(dataDir: string): string {
   return join(dataDir, 'keys')
 }
 
-function keyPath(dataDir: string, meterId: MeterId): string {
-  return join(keyFolder(dataDir), `${meterId}.key`)
+/** `next` is a key that has been made and not taken its place yet. */
+export type KeyStage = 'current' | 'next'
+
+function keyPath(dataDir: string, meterId: MeterId, stage: KeyStage = 'current'): string {
+  return join(keyFolder(dataDir), stage === 'current' ? `${meterId}.key` : `${meterId}.key.next`)
 }
 
 /** Reads the key of one metering point, or undefined where none was made yet. */
-export function loadDeviceKey(dataDir: string, meterId: MeterId): Signer | undefined {
-  const path = keyPath(dataDir, meterId)
+export function loadDeviceKey(dataDir: string, meterId: MeterId, stage?: KeyStage): Signer | undefined {
+  const path = keyPath(dataDir, meterId, stage)
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined
   closeFolder(keyFolder(dataDir))
   checkPrivate(path, 0o600)
@@ -28,16 +31,25 @@ export function loadDeviceKey(dataDir: string, meterId: MeterId): Signer | undef
 }
 
 /** Reads the key of one metering point and makes it where there is none. A key is never overwritten. */
-export function ensureDeviceKey(dataDir: string, meterId: MeterId): Signer {
-  const existing = loadDeviceKey(dataDir, meterId)
+export function ensureDeviceKey(dataDir: string, meterId: MeterId, stage?: KeyStage): Signer {
+  const existing = loadDeviceKey(dataDir, meterId, stage)
   if (existing !== undefined) return existing
   makePrivateFolder(keyFolder(dataDir))
   closeFolder(keyFolder(dataDir))
-  writeDurably(keyPath(dataDir, meterId), `${toUpperHex(makeSecret())}\n`, 'keep-existing')
+  writeDurably(keyPath(dataDir, meterId, stage), `${toUpperHex(makeSecret())}\n`, 'keep-existing')
   // Read back what is on the disk: only that key is the metering point's, whoever wrote it.
-  const made = loadDeviceKey(dataDir, meterId)
-  if (made === undefined) throw unreadable(keyPath(dataDir, meterId), 'vanished while it was being made')
+  const made = loadDeviceKey(dataDir, meterId, stage)
+  if (made === undefined) throw unreadable(keyPath(dataDir, meterId, stage), 'vanished while it was being made')
   return made
+}
+
+/** Puts the next key in the place of the current one, which is gone then. */
+export function promoteNextKey(dataDir: string, meterId: MeterId): void {
+  const next = keyPath(dataDir, meterId, 'next')
+  const secret = readSecret(next)
+  // Replaced in one step, and only then is the other name taken away: a cut in between does this again.
+  writeDurably(keyPath(dataDir, meterId), `${secret}\n`, 'replace')
+  rmSync(next)
 }
 
 // Not below the curve's order happens once in 2^128 times; then another is taken.

@@ -35,16 +35,16 @@ export class Lane {
     this.#sent = []
   }
 
-  /** What to publish for a record, in this order. `certificate` is asked for where it is due. */
-  depart(record: OutboxRecord, nowMs: number, certificate: () => string | undefined): readonly Departure[] {
+  /** What to publish for a record, in this order. `documents` are asked for where they are due: certificate and words on keys. */
+  depart(record: OutboxRecord, nowMs: number, documents: () => readonly string[]): readonly Departure[] {
     this.pacing.sent(nowMs, this.#sent.length)
     this.#sent.push({ epoch: record.epoch, sequence: record.sequence, atMs: nowMs })
     const ids = parsePointId(this.point)
-    const text = this.#certificateDue ? certificate() : undefined
+    const texts = this.#certificateDue ? documents() : []
     this.#certificateDue = false
     const payload = this.#encoder.encode(record.text)
     return [
-      ...(text === undefined ? [] : [{ topic: formatTopic({ ...ids, kind: 'certificate' }), payload: text }]),
+      ...texts.map((text) => ({ topic: formatTopic({ ...ids, kind: 'certificate' }), payload: text })),
       { topic: formatTopic({ ...ids, kind: 'record' }), payload },
     ]
   }

@@ -12,7 +12,7 @@ import type { MqttConfig } from '../config.ts'
 import type { Store } from '../store/database.ts'
 import type { Epochs } from '../store/epochs.ts'
 import type { Outbox } from '../store/outbox.ts'
-import { findPoint } from '../store/points.ts'
+import { findPoint, type PointRow } from '../store/points.ts'
 import { type Settlement, settleReceipt } from '../store/settlement.ts'
 import { gatewayVersion } from '../version.ts'
 import { Lane } from './lane.ts'
@@ -63,6 +63,7 @@ const receiptQueueLimit = 10_000
 
 /** The ledger does not want this metering point now; nothing but waiting helps. */
 const pointRefusals: readonly ErrorCode[] = [
+  'order/unsigned',
   'point/closed-enrolment',
   'point/frozen',
   'point/revoked',
@@ -247,11 +248,17 @@ export class Uplink {
     const records = outbox.take(limit, this.#points, room)
     for (const record of records) {
       const lane = this.#lanes.get(record.point)
-      const departures = lane?.depart(record, nowMs, () => findPoint(store, record.point)?.certificate) ?? []
+      const departures = lane?.depart(record, nowMs, () => documentsOf(findPoint(store, record.point))) ?? []
       for (const { topic, payload } of departures.slice(0, -1)) this.#pipe?.publish(topic, payload)
       const last = departures.at(-1)
       if (last !== undefined) this.#pipe?.publish(last.topic, last.payload, () => events.sent(record.point))
     }
     return records.length
   }
+}
+
+// A ledger that knows an older key hears first how it came to the present one (SPEC-95).
+function documentsOf(row: PointRow | undefined): readonly string[] {
+  if (row === undefined) return []
+  return row.rotations === '' ? [row.certificate] : [row.rotations, row.certificate]
 }

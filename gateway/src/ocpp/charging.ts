@@ -61,7 +61,7 @@ const renewEveryMs = 3_600_000
 
 /** Opens the ports for stations, and the socket for commands. */
 export async function startCharging(parts: ChargingParts): Promise<Charging> {
-  const { config, dataDir, store, clock, log, openSite, signer } = parts
+  const { config, store, clock, log, openSite, signer } = parts
   const link: StationLink = {
     stations: () => csms.stations(),
     call: (stationId, action, payload) => csms.call(stationId, action, payload),
@@ -88,20 +88,7 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
     onReady: (stationId) => commissioner.ready(stationId),
   })
   const commissioner = new Commissioner({ config, csms, clock, log })
-  // Before the stations: whoever reads that they are served may give commands.
-  const control = await startControl(dataDir, { csms, commissioner, drivers }).catch(
-    (error: unknown): ControlServer | undefined => {
-      // Stations are served all the same; the command says that it reaches nobody.
-      log.warn('ocpp.control.unavailable', errorFields(error))
-      return undefined
-    },
-  )
-  try {
-    await csms.start()
-  } catch (error) {
-    await control?.close()
-    throw error
-  }
+  const control = await openPorts(parts, { csms, commissioner, drivers })
   const renewing = setInterval(() => {
     if (authority?.renewServer() === true) csms.renewTls()
     void csms.certificates?.renewDue()
@@ -135,6 +122,25 @@ export async function startCharging(parts: ChargingParts): Promise<Charging> {
       await csms.stop()
       await upstream?.stop()
     },
+  }
+}
+
+// The socket comes before the stations: whoever reads that they are served may give commands.
+async function openPorts(
+  { dataDir, log }: ChargingParts,
+  served: Parameters<typeof startControl>[1] & { readonly csms: Csms },
+): Promise<ControlServer | undefined> {
+  const control = await startControl(dataDir, served).catch((error: unknown): ControlServer | undefined => {
+    // Stations are served all the same; the command says that it reaches nobody.
+    log.warn('ocpp.control.unavailable', errorFields(error))
+    return undefined
+  })
+  try {
+    await served.csms.start()
+    return control
+  } catch (error) {
+    await control?.close()
+    throw error
   }
 }
 

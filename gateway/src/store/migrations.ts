@@ -325,4 +325,8 @@ export const migrations: readonly string[] = [
   ALTER TABLE permits ADD COLUMN request TEXT;
   CREATE INDEX permits_passed_on ON permits (station, station_number) WHERE station_number IS NOT NULL;
   `,
+  `
+  -- SPEC-95: each key's word on its successor, with the successor's certificate, a line each, the oldest first.
+  ALTER TABLE points ADD COLUMN rotations TEXT NOT NULL DEFAULT '';
+  `,
 ]

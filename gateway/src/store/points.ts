@@ -17,6 +17,8 @@ export interface PointRow {
   readonly point: PointId
   readonly publicKey: string
   readonly certificate: string
+  /** What keys have said of their successors; empty where there was no other key. */
+  readonly rotations: string
   /** The epoch to sign in. */
   readonly epoch: number
   /** Of the last record; 0 before the first. */
@@ -47,6 +49,7 @@ const shape = v.strictObject({
   point: v.string(),
   public_key: v.string(),
   certificate: v.string(),
+  rotations: v.string(),
   epoch: count,
   sequence: count,
   page_f: count,
@@ -70,6 +73,7 @@ function toPointRow(row: unknown, store: Store): PointRow {
     point: known.point as PointId, // written from a checked one
     publicKey: known.public_key,
     certificate: known.certificate,
+    rotations: known.rotations,
     epoch: known.epoch,
     sequence: known.sequence,
     pageF: known.page_f,
@@ -114,6 +118,17 @@ export function insertPoint(store: Store, point: NewPoint): PointRow {
     )
     .run(point.point, point.publicKey, point.certificate, point.epoch, point.headHash, formatHistory(point.history))
   return getPoint(store, point.point)
+}
+
+/** Puts another key in force, with the words that lead to it. */
+export function changeKey(
+  store: Store,
+  number: number,
+  { publicKey, certificate, rotations }: Pick<PointRow, 'publicKey' | 'certificate' | 'rotations'>,
+): void {
+  store
+    .sql('UPDATE points SET public_key = ?, certificate = ?, rotations = ? WHERE number = ?')
+    .run(publicKey, certificate, rotations, number)
 }
 
 /** Where the chain of a metering point goes on. */

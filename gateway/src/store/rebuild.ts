@@ -1,7 +1,7 @@
 import { type Certificate, formatPublicKey, parsePointId, readingStates } from '@wattline/protocol'
 import { type GuardHistory, noHistory } from '../guard-history.ts'
 import type { Store } from './database.ts'
-import { type ChainHead, insertPoint, type Place, updateHead } from './points.ts'
+import { type ChainHead, changeKey, insertPoint, type Place, updateHead } from './points.ts'
 import type { Salvage, SavedRecord } from './salvage.ts'
 
 /** What became of one metering point. */
@@ -21,7 +21,11 @@ interface Row extends ChainHead {
  * Builds one metering point anew from what was saved. The chain goes on from the last record that hangs together with
  * what the ledger has confirmed; what lies behind a gap is kept, and not sent. Part of a transaction.
  */
-export function rebuildPoint(store: Store, certificate: Certificate, { records, acknowledged }: Salvage): Rebuilt {
+export function rebuildPoint(
+  store: Store,
+  { certificate, rotations }: { readonly certificate: Certificate; readonly rotations: string },
+  { records, acknowledged }: Salvage,
+): Rebuilt {
   const { gatewayId, meterId } = parsePointId(certificate.point)
   const own = withoutDoubles(
     records.filter(({ parsed }) => parsed.record.template.pointText === `${gatewayId} ${meterId}`),
@@ -30,15 +34,16 @@ export function rebuildPoint(store: Store, certificate: Certificate, { records, 
   const confirmedAt = confirmed === undefined ? -1 : own.findIndex((saved) => isAt(saved, confirmed))
   const rows = layOut(own, Math.max(0, confirmedAt))
   const head = rows.findLast(({ reachable }) => reachable)
+  const keys = { publicKey: formatPublicKey(certificate.key), certificate: certificate.text }
   const { number } = insertPoint(store, {
     point: certificate.point,
-    publicKey: formatPublicKey(certificate.key),
-    certificate: certificate.text,
+    ...keys,
     // The gateway's next start opens a new one, above every epoch it finds.
     epoch: Math.max(1, ...rows.map(({ epoch }) => epoch)),
     headHash: certificate.hash,
     history: recallHistory(own),
   })
+  changeKey(store, number, { ...keys, rotations })
   if (head !== undefined) updateHead(store, number, head)
   for (const row of rows) insertRow(store, number, row)
   if (confirmed !== undefined && confirmedAt >= 0) confirm(store, number, confirmed)

@@ -3,6 +3,7 @@ import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms } from './journal-audit.ts'
 import { OrderAudit } from './order-audit.ts'
+import { checkPoints } from './point-audit.ts'
 import { RecordAudit } from './record-audit.ts'
 import { type AuditReport, Faults } from './report.ts'
 import { SealAudit } from './seal-audit.ts'
@@ -37,6 +38,7 @@ export function auditLedger(db: Database, verifier: SignatureVerifier, options: 
     const audit = new RecordAudit({ db, registry, signatures }, stated)
     let records = 0
     for (const point of points) records += audit.check(point, { chain, booking })
+    checkPoints(db, points, journal)
     checkStrays(db, chain)
     new StandingAudit({ db, verifier }, stated, journal).check(points)
     const { entries, accounts } = new JournalAudit(db, journal).check()

@@ -1,8 +1,9 @@
-import { driverOf, type PointId, parseOcmfText, type Role, roles, WattError, type Wh } from '@wattline/protocol'
+import { driverOf, parseOcmfText, type Registers, roles, WattError, type Wh } from '@wattline/protocol'
+import * as v from 'valibot'
 import { accountOf, assetOf, assets, classOf, isWithinBounds } from '../ledger/accounts.ts'
 import { findBreach, findImbalance, meterKinds } from '../ledger/entry-kinds.ts'
 import { type Entry, genesisHash, hashEntry, type Posting, toPostings } from '../ledger/journal.ts'
-import { type Terms, toPointId } from '../registry.ts'
+import { type Place, type Terms, toPointId } from '../registry.ts'
 import type { Database, Statement } from '../store/database.ts'
 import type { Faults } from './report.ts'
 import { TransferAudit } from './transfer-audit.ts'
@@ -13,6 +14,8 @@ export interface StatedTerms {
   readonly point: string
   readonly terms: Terms
   readonly key: string
+  /** Set where an order has waited: its entry, the place that it names, and the first record that it counts for. */
+  readonly order?: { readonly entry: number; readonly after: Place; readonly at: Place }
 }
 
 interface EntryRow extends Omit<Entry, 'postings'> {
@@ -28,9 +31,10 @@ export class JournalAudit {
   readonly #db: Database
   readonly #faults: Faults
   readonly #postings: Statement<[number], Posting>
-  readonly #record: Statement<[string, number, number], { text: string }>
+  readonly #record: Statement<[string, number, number], { text: string; terms: number }>
   readonly #balances = new Map<string, Wh>()
-  readonly #owners = new Map<string, string>()
+  /** By the entry that states the terms: what is settled late is booked by those of its record. */
+  readonly #owners = new Map<number, { readonly point: string | null; readonly owner: string }>()
   readonly #transfers: TransferAudit
 
   constructor(db: Database, faults: Faults) {
@@ -38,7 +42,7 @@ export class JournalAudit {
     this.#faults = faults
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
     this.#record = db.prepare(
-      `SELECT text FROM record JOIN point ON point.id = record.point
+      `SELECT text, record.terms FROM record JOIN point ON point.id = record.point
        WHERE point.name = ? AND record.epoch = ? AND record.sequence = ?`,
     )
     this.#transfers = new TransferAudit(db, (account) => this.#balances.get(account) ?? 0n)
@@ -106,7 +110,7 @@ export class JournalAudit {
     }
     const breach = findBreach(entry.kind, entry.postings)
     if (breach !== undefined) this.#faults.add(place, 'journal/broken', breach)
-    if (entry.kind === 'enrolment') this.#owners.set(entry.point ?? '', ownerIn(entry.note))
+    if (statesTerms(entry)) this.#owners.set(entry.id, { point: entry.point, owner: ownerIn(entry.note) })
     if (meterKinds.some((kind) => kind === entry.kind)) this.#checkBooking(entry, place)
     else this.#checkTransfer(entry, place)
     for (const { account, amount } of entry.postings) {
@@ -141,7 +145,8 @@ export class JournalAudit {
     }
     // Who pays for a session stands in the signed text; that it is one, the audit of the records shows.
     const driver = entry.kind === 'session' ? driverIn(record.text) : undefined
-    const owner = driver ?? this.#owners.get(point) ?? ''
+    const stated = this.#owners.get(record.terms)
+    const owner = driver ?? (stated?.point === point ? stated.owner : '')
     const amountOf = (account: string) => entry.postings.find((posting) => posting.account === account)?.amount ?? 0n
     const mintWh = -amountOf(accountOf.minted(point))
     const burnWh = amountOf(accountOf.burned(point))
@@ -188,9 +193,12 @@ function driverIn(text: string): string | undefined {
   }
 }
 
+function statesTerms({ kind }: { readonly kind: string }): boolean {
+  return kind === 'enrolment' || kind === 'rotation'
+}
+
 function ownerIn(note: string): string {
-  const { owner } = readNote(note)
-  return typeof owner === 'string' ? owner : ''
+  return readTerms(note).owner
 }
 
 /** What a note says; nothing where it is damaged, which the entry's hash shows. */
@@ -207,25 +215,64 @@ export function readNote(note: string): Readonly<Record<string, unknown>> {
 export function readStatedTerms(db: Database): ReadonlyMap<number, StatedTerms> {
   const rows = db
     .prepare<[], { id: number; point: string; note: string }>(
-      `SELECT id, point, note FROM entry WHERE kind = 'enrolment' ORDER BY id`,
+      `SELECT id, point, note FROM entry WHERE kind IN ('enrolment', 'rotation') ORDER BY id`,
     )
     .all()
   return new Map(rows.map(({ id, point, note }) => [id, toStatedTerms(id, point, note)]))
 }
 
+const text = v.optional(v.string())
+const whole = v.optional(
+  v.pipe(
+    v.string(),
+    v.regex(/^\d{1,18}$/),
+    v.transform((digits) => BigInt(digits)),
+  ),
+)
+const place = v.object({ epoch: v.number(), sequence: v.number() })
+const noteShape = v.object({
+  owner: v.optional(v.string(), ''),
+  role: v.optional(v.fallback(v.picklist(roles), 'storage'), 'storage'), // an unknown role books nothing
+  behind: text,
+  maxPowerW: v.optional(v.number()),
+  rolloverWh: whole,
+  ownerKey: text,
+  first: v.optional(v.object({ import: whole, export: whole })),
+  key: v.optional(v.string(), ''),
+  order: v.optional(v.number()),
+  after: v.optional(place),
+  at: v.optional(place),
+})
+
+// A note that was damaged states nothing, and books nothing; the entry's hash tells of it.
+function readTerms(note: string): v.InferOutput<typeof noteShape> {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), noteShape), note)
+  return result.success ? result.output : { owner: '', role: 'storage', key: '' }
+}
+
 function toStatedTerms(entry: number, point: string, note: string): StatedTerms {
-  const { behind, maxPowerW, rolloverWh, key, role: told } = readNote(note)
-  const role: Role = roles.find((known) => known === told) ?? 'storage' // an unknown role books nothing
+  const { key, order, after, at, ...stated } = readTerms(note)
+  const { behind, maxPowerW, rolloverWh, ownerKey, first } = stated
   return {
     entry,
     point,
-    key: typeof key === 'string' ? key : '',
+    key,
+    ...(order === undefined || after === undefined || at === undefined ? {} : { order: { entry: order, after, at } }),
     terms: {
-      owner: ownerIn(note),
-      role,
-      ...(typeof behind === 'string' ? { behind: behind as PointId } : {}), // a damaged one fits no row
-      ...(typeof maxPowerW === 'number' ? { maxPowerW } : {}),
-      ...(typeof rolloverWh === 'string' && /^\d{1,15}$/.test(rolloverWh) ? { rolloverWh: BigInt(rolloverWh) } : {}),
+      owner: stated.owner,
+      role: stated.role,
+      ...(behind === undefined ? {} : { behind: toPointId(behind) }),
+      ...(maxPowerW === undefined ? {} : { maxPowerW }),
+      ...(rolloverWh === undefined ? {} : { rolloverWh }),
+      ...(ownerKey === undefined ? {} : { ownerKey }),
+      ...(first === undefined ? {} : { first: compact(first) }),
     },
+  }
+}
+
+function compact(first: { readonly import?: bigint | undefined; readonly export?: bigint | undefined }): Registers {
+  return {
+    ...(first.import === undefined ? {} : { import: first.import }),
+    ...(first.export === undefined ? {} : { export: first.export }),
   }
 }

@@ -14,7 +14,7 @@ import {
 import type { Posting } from '../ledger/journal.ts'
 import { accountOf, type Booking } from '../ledger/ledger.ts'
 import { type Count, chargeRecord, claimedWh, countRecord } from '../mint.ts'
-import type { Point, Registry, Terms } from '../registry.ts'
+import { isAfter, type Place, type Point, type Registry, type Terms } from '../registry.ts'
 import { formatPlace } from '../reports.ts'
 import type { Database, Statement } from '../store/database.ts'
 import { tagOf } from '../store/records.ts'
@@ -227,6 +227,7 @@ export class RecordAudit {
     if (stated?.point !== point.id || row.terms < walk.terms) {
       throw new FoundFault('journal/broken', `entry ${row.terms} states no terms for it`)
     }
+    if (row.terms !== walk.terms) checkOrder(walk, row, stated)
     walk.terms = row.terms
     const count = countRecord(walk.base, record, stated.terms)
     walk.base = count.base
@@ -292,6 +293,21 @@ export class RecordAudit {
       `claim ${claim}: ${mintWh} Wh to mint and ${burnWh} to burn as '${kind}', ${where}`,
     )
   }
+}
+
+// SPEC-94: an order counts from the first record after its place, or after the session that was open there.
+function checkOrder({ previous, session, point }: Walk, row: Row, { order }: StatedTerms): void {
+  if (order === undefined) return
+  const { after, at } = order
+  const [here, before] = [row, previous].map((each) => ({
+    epoch: Number(each?.epoch ?? 0),
+    sequence: Number(each?.sequence ?? 0),
+  })) as [Place, Place]
+  const isHere = here.epoch === at.epoch && here.sequence === at.sequence
+  const isLate = isAfter(before, after) && point.terms.role !== 'charger'
+  if (isHere && isAfter(here, after) && !isLate && session === undefined) return
+  const places = `after ${after.epoch}/${after.sequence}, from ${at.epoch}/${at.sequence} on`
+  throw new FoundFault('journal/broken', `the order in entry ${order.entry} counts ${places}, not from here`)
 }
 
 interface Booked {

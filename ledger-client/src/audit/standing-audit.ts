@@ -172,6 +172,7 @@ function readPlace(note: string, epochName: string, sequenceName: string): Place
 }
 
 function formatTerms({ terms, entry }: Pick<StatedTerms, 'terms' | 'entry'>): string {
-  const { owner, role, behind = '-', maxPowerW = '-', rolloverWh = '-' } = terms
-  return `${role} of ${owner} behind ${behind}, ${maxPowerW} W, width ${rolloverWh} (entry ${entry})`
+  const { owner, role, behind = '-', maxPowerW = '-', rolloverWh = '-', ownerKey = '-', first } = terms
+  const begin = `from ${first?.import ?? '-'}, ${first?.export ?? '-'}`
+  return `${role} of ${owner} ${ownerKey.slice(-16)} behind ${behind}, ${maxPowerW} W, width ${rolloverWh}, ${begin} (entry ${entry})`
 }

@@ -138,6 +138,6 @@ export class Finality {
 
   // What no chain books need not be enrolled there: the ledger's commit is all there is to wait for.
   #isKeptHere({ id, terms }: Point): boolean {
-    return terms.role === 'storage' || this.#registry.childrenOf(id).length > 0
+    return terms.role === 'storage' || this.#registry.isParent(id)
   }
 }

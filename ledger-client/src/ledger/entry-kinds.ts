@@ -14,7 +14,7 @@ export const phaseKinds = ['reserve', 'post', 'void', 'expire'] as const
 export type PhaseKind = (typeof phaseKinds)[number]
 
 /** What is written down of a metering point without moving anything. */
-export const noteKinds = ['enrolment', 'revocation', 'freeze', 'fork', 'gap'] as const
+export const noteKinds = ['enrolment', 'order', 'rotation', 'swap', 'revocation', 'freeze', 'fork', 'gap'] as const
 export type NoteKind = (typeof noteKinds)[number]
 
 export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | 'issue' | 'correction' | 'limit' | 'wallet'

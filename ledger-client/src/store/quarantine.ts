@@ -53,7 +53,7 @@ export class Quarantine {
     )
     this.#counts = db.prepare('SELECT gateway, count(*) AS rows FROM quarantine GROUP BY gateway')
     // What waited for the enrolment of its point is processed again, in the order of its arrival.
-    const waiting = `code IN ('point/closed-enrolment', 'point/unknown', 'record/wrong-key') AND payload IS NOT NULL`
+    const waiting = `code IN ('point/closed-enrolment', 'order/unsigned', 'point/unknown', 'record/wrong-key') AND payload IS NOT NULL`
     this.#release = db.prepare(
       `INSERT INTO intake (gateway, topic, payload, received_at)
        SELECT gateway, topic, payload, ? FROM quarantine WHERE topic IN (?, ?) AND ${waiting} ORDER BY id`,

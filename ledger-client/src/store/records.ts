@@ -68,6 +68,7 @@ const heldLimit = 512
 export class Records {
   readonly #at: Statement<[number, number, number], StoredRecord>
   readonly #byTag: Statement<[number, number, string], StoredRecord>
+  readonly #lastCounted: Statement<[number], StoredRecord>
   readonly #bases: Statement<[number, number], { text: string }>
   readonly #insert: Statement<RecordValues, unknown>
   readonly #hold: Statement<
@@ -87,6 +88,10 @@ export class Records {
     const columns = 'id, epoch, sequence, hash, text'
     this.#at = db.prepare(`SELECT ${columns} FROM record WHERE point = ? AND epoch = ? AND sequence = ?`)
     this.#byTag = db.prepare(`SELECT ${columns} FROM record WHERE point = ? AND tag = ? AND hash = ?`)
+    this.#lastCounted = db.prepare(
+      `SELECT ${columns} FROM record WHERE point = ? AND outcome IN ('counted', 'base')
+       ORDER BY epoch DESC, sequence DESC LIMIT 1`,
+    )
     this.#bases = db.prepare(
       // Left to itself SQLite would walk the whole epoch backwards, to save the sorting of one or two rows.
       `SELECT text FROM record INDEXED BY record_tag WHERE point = ? AND tag = ? AND full = 1
@@ -125,6 +130,11 @@ export class Records {
   /** The accepted record with a payload hash. */
   named(point: Point, hash: string): StoredRecord | undefined {
     return this.#byTag.get(point.rowId, tagOf(hash), hash)
+  }
+
+  /** The last record whose registers counted. */
+  lastCounted(point: Point): StoredRecord | undefined {
+    return this.#lastCounted.get(point.rowId)
   }
 
   /** The full texts that a frame's tag may mean, newest first (SPEC-40). */

@@ -235,4 +235,30 @@ export const migrations: readonly string[] = [
     hash TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- SPEC-93, SPEC-94: who speaks for a point, what its certificate says of its registers, and the order that waits.
+  ALTER TABLE point ADD COLUMN owner_key TEXT;      -- SPKI hex
+  ALTER TABLE point ADD COLUMN first_import_wh INTEGER;
+  ALTER TABLE point ADD COLUMN first_export_wh INTEGER;
+  ALTER TABLE point ADD COLUMN order_at INTEGER NOT NULL DEFAULT 0;  -- when the youngest order was signed
+  ALTER TABLE point ADD COLUMN pending INTEGER;     -- the journal entry of an order that waits for its place
+  ALTER TABLE point ADD COLUMN pending_epoch INTEGER;
+  ALTER TABLE point ADD COLUMN pending_sequence INTEGER;
+  ALTER TABLE point ADD COLUMN pending_behind TEXT; -- where it will stand
+
+  -- Which key speaks for an account: the first that did.
+  CREATE TABLE owner_key (owner TEXT PRIMARY KEY, key TEXT NOT NULL, entry INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  -- SPEC-96: the tree over time.
+  CREATE TABLE membership (
+    id INTEGER PRIMARY KEY,
+    child INTEGER NOT NULL REFERENCES point (id),
+    parent TEXT NOT NULL,
+    from_at INTEGER,            -- absent: from the child's first record on
+    from_mark INTEGER NOT NULL, -- the last record known when it began
+    until_at INTEGER,           -- absent: it stands there
+    until_mark INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  INSERT INTO membership (child, parent, from_mark) SELECT id, behind, 0 FROM point WHERE behind IS NOT NULL;
+  `,
 ]
