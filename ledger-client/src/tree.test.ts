@@ -34,7 +34,7 @@ test('SPEC-84: a tree books the same in every order of arrival, mints nothing fr
         }
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   )
 })
 
@@ -64,7 +64,7 @@ test('SPEC-84: booked in the whole tree plus carried is exactly what the root me
         for (const fn of teardowns.toReversed()) fn()
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   )
 })
 

@@ -234,7 +234,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: 'an unbalanced posting, hashed anew',
-    code: 'journal/broken', // its kind says which postings it may have
+    code: 'journal/unbalanced',
     place: entry,
     plant: (db) => appendEntry(db, { kind: 'gap', point: victim, note: '{}' }, [['owner:alice', 5]]),
   },
@@ -268,7 +268,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'a cut tail of the journal', // balances and all: the records still ask for their entries
     code: 'journal/broken',
-    place: /^gw-1\/\w+@\d+\/\d+$/,
+    place: /^(point gw-1\/\w+|gw-1\/\w+@\d+\/\d+)$/, // what stands of a point without its entry, or a booking
     plant: sql(
       `CREATE TEMP TABLE cut AS SELECT max(id) - 3 AS id FROM entry;
        UPDATE balance SET amount = amount - coalesce((SELECT sum(amount) FROM posting
