@@ -3,9 +3,9 @@ import { dirname, resolve } from 'node:path'
 import { decodeWith, integerBetween, isAddress, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
-import { type EnrolmentMode, enrolmentModes } from './enrolment.ts'
 import { type EvmConfig, evmShape, toEvm } from './evm/evm-config.ts'
 import { eeaShares } from './ledger/genesis.ts'
+import { type EnrolmentMode, enrolmentModes } from './points/enrolment.ts'
 import { type VerifierName, verifierNames } from './verifiers/pick.ts'
 
 /** Every default there is. */

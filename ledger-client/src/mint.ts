@@ -12,7 +12,7 @@ import {
   type Wh,
 } from '@wattline/protocol'
 import type { Ledger } from './ledger/ledger.ts'
-import type { Place, Point, Terms } from './registry.ts'
+import type { Place, Point, Terms } from './points/registry.ts'
 import type { CountOutcome } from './store/records.ts'
 
 /** What one record does to its point's count. */

@@ -19,16 +19,16 @@ import {
   type SignatureVerifier,
   WattError,
 } from '@wattline/protocol'
-import type { Enrolment } from './enrolment.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { bookRecord, claimedWh, countRecord } from './mint.ts'
-import type { OwnerOrders } from './owner-orders.ts'
-import type { Place, Point, PointKey, Registry } from './registry.ts'
+import type { Enrolment } from './points/enrolment.ts'
+import type { OwnerOrders } from './points/owner-orders.ts'
+import type { Place, Point, PointKey, Registry } from './points/registry.ts'
+import type { Remainders } from './points/tree.ts'
 import type { Database, Statement } from './store/database.ts'
 import { isOversized, type Message } from './store/intake.ts'
 import type { Quarantine } from './store/quarantine.ts'
 import type { Records } from './store/records.ts'
-import type { Remainders } from './tree.ts'
 import { type Acceptance, type JudgeContext, type Judgement, judge, name, type Refused } from './verify.ts'
 
 /** What a gateway is to be told of one metering point after the commit. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Clock, formatReceipt, formatTopic, type PointId, parsePointId, type Signer } from '@wattline/protocol'
 import type { Answer } from './pipeline.ts'
-import type { Place, Point, Registry } from './registry.ts'
+import type { Place, Point, Registry } from './points/registry.ts'
 
 /** How long a request to send again is left to work before it is repeated. */
 const resendPauseMs = 5000

@@ -1,5 +1,5 @@
 import { formatKwh, formatPublicKey, type Wh } from '@wattline/protocol'
-import { type Place, type Point, type PointState, Registry, stateOf } from './registry.ts'
+import { type Place, type Point, type PointState, Registry, stateOf } from './points/registry.ts'
 import type { Database } from './store/database.ts'
 import type { QuarantineRow } from './store/quarantine.ts'
 

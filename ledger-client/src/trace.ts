@@ -1,6 +1,6 @@
 import { type OcmfRecord, parseOcmfText, WattError } from '@wattline/protocol'
 import type { Posting } from './ledger/journal.ts'
-import { Registry, toPointId } from './registry.ts'
+import { Registry, toPointId } from './points/registry.ts'
 import { formatPlace } from './reports.ts'
 import type { Database } from './store/database.ts'
 

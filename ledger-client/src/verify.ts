@@ -15,8 +15,8 @@ import {
   verifyParsed,
   WattError,
 } from '@wattline/protocol'
-import type { Enrolment } from './enrolment.ts'
-import { isAfter, type Place, type Point, type PointKey } from './registry.ts'
+import type { Enrolment } from './points/enrolment.ts'
+import { isAfter, type Place, type Point, type PointKey } from './points/registry.ts'
 import type { Quarantine } from './store/quarantine.ts'
 import type { Records } from './store/records.ts'
 

@@ -1,6 +1,6 @@
 import { type PublicKey, type SignatureVerifier, WattError } from '@wattline/protocol'
+import { type Point, Registry } from '../points/registry.ts'
 import { auditAnchors } from '../proof/anchor-audit.ts'
-import { type Point, Registry } from '../registry.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms } from './journal-audit.ts'
 import { OrderAudit } from './order-audit.ts'

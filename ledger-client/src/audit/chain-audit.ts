@@ -1,5 +1,5 @@
 import { formatPublicKey, type PublicKey, type SignatureVerifier } from '@wattline/protocol'
-import { type Point, Registry } from '../registry.ts'
+import { type Point, Registry } from '../points/registry.ts'
 import { formatPlace } from '../reports.ts'
 import type { Database, Statement } from '../store/database.ts'
 import { authenticateRange } from '../verifiers/range.ts'

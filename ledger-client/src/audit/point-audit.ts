@@ -1,6 +1,6 @@
 import { formatPublicKey, isSuccessor, parseOcmfText, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
-import { isEmpty, type Membership, Memberships } from '../memberships.ts'
+import { isEmpty, type Membership, Memberships } from '../points/memberships.ts'
 import {
   checkAcceptance,
   checkConsent,
@@ -9,8 +9,8 @@ import {
   type Documents,
   obeyOrder,
   parseDocuments,
-} from '../owner-order-rules.ts'
-import type { Place, Point, Terms } from '../registry.ts'
+} from '../points/owner-order-rules.ts'
+import type { Place, Point, Terms } from '../points/registry.ts'
 import type { Database } from '../store/database.ts'
 import { tagOf } from '../store/records.ts'
 import { readStatedTerms, type StatedTerms } from './journal-audit.ts'

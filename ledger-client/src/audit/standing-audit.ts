@@ -6,7 +6,7 @@ import {
   type SignatureVerifier,
   WattError,
 } from '@wattline/protocol'
-import { isAfter, type Place, type Point } from '../registry.ts'
+import { isAfter, type Place, type Point } from '../points/registry.ts'
 import { formatPlace } from '../reports.ts'
 import type { Database } from '../store/database.ts'
 import { readNote, type StatedTerms } from './journal-audit.ts'

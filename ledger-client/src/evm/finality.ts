@@ -1,5 +1,5 @@
 import { type PointId, parseOcmfText } from '@wattline/protocol'
-import { isAfter, type Place, type Point, type PointKey, type Registry } from '../registry.ts'
+import { isAfter, type Place, type Point, type PointKey, type Registry } from '../points/registry.ts'
 import type { FinalPlace, FinalPlaces } from '../store/final-places.ts'
 import type { ChainHead, PointStatus, Reason, SettlementContract } from './attestation-contract.ts'
 import { moves } from './relayer.ts'

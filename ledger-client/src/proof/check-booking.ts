@@ -1,7 +1,7 @@
 import { driverOf, formatKwh, makeClaim, type OcmfRecord, type PointId, WattError, type Wh } from '@wattline/protocol'
 import { accountOf } from '../ledger/accounts.ts'
 import { countRecord } from '../mint.ts'
-import type { Terms } from '../registry.ts'
+import type { Terms } from '../points/registry.ts'
 import { type EntryContent, movedBy, parseTerms, type StatedTerms } from './entry-content.ts'
 
 // Whether an entry books what the signed registers say (SPEC-83, SPEC-87). Runs in a browser too.

@@ -1,4 +1,4 @@
-import type { Place, Point, PointKey } from '../registry.ts'
+import type { Place, Point, PointKey } from '../points/registry.ts'
 import type { Database, Statement } from './database.ts'
 
 /** A place with the hash of the record that stands there. */

@@ -1,5 +1,5 @@
 import { type ParsedOcmf, parseOcmfText } from '@wattline/protocol'
-import type { Place, Point } from '../registry.ts'
+import type { Place, Point } from '../points/registry.ts'
 import type { Database, Statement } from './database.ts'
 import { Seals } from './seal.ts'
 

@@ -14,11 +14,11 @@ import {
   samePublicKey,
   WattError,
 } from '@wattline/protocol'
-import type { Ledger } from './ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Database, Statement } from '../store/database.ts'
 import { type Border, Memberships } from './memberships.ts'
 import { checkAcceptance, documentsOf } from './owner-order-rules.ts'
 import { isAfter, type Place, type Point, type Registry, stateOf, type Terms, termsOf } from './registry.ts'
-import type { Database, Statement } from './store/database.ts'
 
 /** What an operator, or a first certificate where enrolment is open, asks for. */
 export interface EnrolmentRequest {

@@ -7,10 +7,10 @@ import {
   signOrder,
 } from '@wattline/protocol'
 import test from 'ava'
-import { Device, fastVerifier, openRig, quarantined, startMs, testSigner } from '../test/rig.ts'
-import { auditLedger } from './audit/audit.ts'
-import type { LedgerEngine } from './engine.ts'
-import { readBalances } from './reports.ts'
+import { Device, fastVerifier, openRig, quarantined, startMs, testSigner } from '../../test/rig.ts'
+import { auditLedger } from '../audit/audit.ts'
+import type { LedgerEngine } from '../engine.ts'
+import { readBalances } from '../reports.ts'
 
 const [alice, bob, eve] = [testSigner(8001), testSigner(8002), testSigner(8003)]
 const spki = (signer: Signer) => formatPublicKey(signer.publicKey)

@@ -13,14 +13,14 @@ import {
   WattError,
 } from '@wattline/protocol'
 import { type Command, InvalidArgumentError } from 'commander'
-import { change, look, readCertificate } from './commands.ts'
-import { type LedgerConfig, loadConfig } from './config.ts'
-import { readKeyFile } from './ledger-key.ts'
+import { change, look, readCertificate } from '../commands.ts'
+import { type LedgerConfig, loadConfig } from '../config.ts'
+import { readKeyFile } from '../ledger-key.ts'
+import { formatTable, toJson } from '../reports.ts'
+import type { Database } from '../store/database.ts'
+import { systemClock } from '../system-clock.ts'
 import type { Obeyed } from './owner-orders.ts'
 import { type Place, toPointId } from './registry.ts'
-import { formatTable, toJson } from './reports.ts'
-import type { Database } from './store/database.ts'
-import { systemClock } from './system-clock.ts'
 
 // `wattline-ledger point`: owners sign what changes about their metering points, on any machine and without the
 // ledger's data; whoever runs the ledger applies the documents. SPEC-93 to SPEC-96.

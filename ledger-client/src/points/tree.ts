@@ -1,8 +1,8 @@
 import type { Wh } from '@wattline/protocol'
-import type { Ledger } from './ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Database, Statement } from '../store/database.ts'
 import { isEmpty, overlap, type Span } from './memberships.ts'
 import { type Point, type Registry, stateOf } from './registry.ts'
-import type { Database, Statement } from './store/database.ts'
 
 // SPEC-84. A point with children books the remainder of its own meter: what it counted, less what was booked below it.
 // Everything is cumulative, so it does not matter in which order the points' records arrive, nor whether readings in

@@ -1,4 +1,4 @@
-import type { Database, Statement } from './store/database.ts'
+import type { Database, Statement } from '../store/database.ts'
 
 /** From when until when a metering point stood behind another one (SPEC-96). Rows are only added, or closed once. */
 export interface Membership {

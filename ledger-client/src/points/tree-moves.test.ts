@@ -1,10 +1,10 @@
 import { makeSigner, type PointId, signOrder } from '@wattline/protocol'
 import test from 'ava'
 import fc from 'fast-check'
-import { type Device, fastVerifier, type Message, openRig, startMs } from '../test/rig.ts'
-import { closed, interleave, type Meter, type Move, model, sign, sums, timeOf, treesOf } from '../test/trees.ts'
-import { auditLedger } from './audit/audit.ts'
-import type { LedgerEngine } from './engine.ts'
+import { type Device, fastVerifier, type Message, openRig, startMs } from '../../test/rig.ts'
+import { closed, interleave, type Meter, type Move, model, sign, sums, timeOf, treesOf } from '../../test/trees.ts'
+import { auditLedger } from '../audit/audit.ts'
+import type { LedgerEngine } from '../engine.ts'
 
 const alice = makeSigner(new Uint8Array(32).fill(7))
 

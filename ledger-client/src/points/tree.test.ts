@@ -1,9 +1,9 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { Device, fastVerifier, openRig, startMs } from '../test/rig.ts'
-import { closed, interleave, model, sign, sums, trees } from '../test/trees.ts'
-import { auditLedger } from './audit/audit.ts'
-import type { LedgerEngine } from './engine.ts'
+import { Device, fastVerifier, openRig, startMs } from '../../test/rig.ts'
+import { closed, interleave, model, sign, sums, trees } from '../../test/trees.ts'
+import { auditLedger } from '../audit/audit.ts'
+import type { LedgerEngine } from '../engine.ts'
 
 test('SPEC-84: a tree books the same in every order of arrival, mints nothing from a remainder, and adds up', (t) => {
   fc.assert(

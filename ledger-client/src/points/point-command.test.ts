@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { parseConsent, parseOrder } from '@wattline/protocol'
 import test from 'ava'
 import { Command } from 'commander'
-import { writeConfig } from '../test/programs.ts'
-import { Device, openRig } from '../test/rig.ts'
+import { writeConfig } from '../../test/programs.ts'
+import { Device, openRig } from '../../test/rig.ts'
 import { addPointCommands } from './point-command.ts'
 
 /** Runs `point ...` and gives what it prints. */

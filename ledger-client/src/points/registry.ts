@@ -10,9 +10,9 @@ import {
   type Role,
   type Wh,
 } from '@wattline/protocol'
+import type { Database, Statement } from '../store/database.ts'
 import { type Membership, Memberships } from './memberships.ts'
 import { type KeyRow, type PointRow, type Progress, toKey, toPoint, toProgress } from './point-rows.ts'
-import type { Database, Statement } from './store/database.ts'
 
 /** What the ledger holds true of a metering point, whatever its certificate says. */
 export interface Terms {

@@ -8,10 +8,10 @@ import {
   samePublicKey,
   WattError,
 } from '@wattline/protocol'
+import type { Database, Statement } from '../store/database.ts'
 import type { CertificateVerdict, Enrolment, SignedOrder } from './enrolment.ts'
 import { checkConsent, checkSigner, checkYouth, documentsOf, obeyOrder, parseDocuments } from './owner-order-rules.ts'
 import { isAfter, type Place, type Point, type Registry, stateOf, termsOf } from './registry.ts'
-import type { Database, Statement } from './store/database.ts'
 
 /** What came of a document. */
 export interface Obeyed {
