@@ -126,12 +126,13 @@ test('two cars that take 16 A each behind a fuse of 13 A are held, and a silent 
         text,
       )?.[1],
     )
+  // Both go on with the least that a car takes; the meter may still tell of the time before they came.
+  const isHeld = (text: string) => currentOf(text) > 10 && currentOf(text) < 13
   let metrics = await get('metrics')
-  while (!(currentOf(metrics) < 13)) {
+  while (!isHeld(metrics)) {
     await new Promise((resolve) => setTimeout(resolve, 200))
     metrics = await get('metrics')
   }
-  t.true(currentOf(metrics) > 10)
   for (const one of [1, 2]) t.regex(metrics, new RegExp(`charger_state\\{charger="CP${one}/1",state="charging"\\} 1`))
   const before = gateway.log.length
   wire.cut()
