@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type House, writeHouse } from '../src/demo/house.ts'
 import { freePorts, Program } from '../src/demo/programs.ts'
 import { drain, makeReport, type Report } from '../src/demo/report.ts'
+import { fetchStatus } from '../src/demo/status.ts'
 import { makeRandom } from '../src/random.ts'
 import { Mosquitto } from './mosquitto.ts'
 
@@ -51,6 +52,17 @@ class FragileLine {
   }
 }
 
+/** Each metering point has at least so many records at the end, however slow the machine and whatever was killed. */
+const leastRecords = 30
+
+async function untilSigned({ webUrl }: House, records: number): Promise<void> {
+  for (const since = Date.now(); Date.now() - since < 60_000; await sleep(250)) {
+    const points = (await fetchStatus(webUrl))?.points ?? []
+    if (points.length > 0 && points.every(({ lastSigned }) => (lastSigned?.sequence ?? 0) >= records)) return
+  }
+  throw new Error(`not every metering point has ${records} records a minute after the last kill`)
+}
+
 /**
  * Kills gateway, ledger and broker with SIGKILL at random moments while readings flow, starts each again after a
  * random pause, lets the line drain, and reports what the ledger booked of what the gateway signed.
@@ -76,7 +88,7 @@ export async function runCrashLoop({ folder, kills, seed, say }: CrashLoopOption
       await line.start(victim)
     }
     say(`seed ${seed}: killed ${JSON.stringify(counts)}`)
-    await sleep(2000)
+    await untilSigned(house, leastRecords)
     // Nothing flows any more, and each meter is read some more times: then the tree's books close exactly.
     sim.signal('SIGHUP')
     await sleep(2500)
