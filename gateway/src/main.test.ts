@@ -195,9 +195,7 @@ test('from the first reading to the receipt, and every command beside the runnin
   t.like(await gateway.event('point.state.changed'), { to: 're-based' })
   t.is((await command('--config', file)).code, 75, 'a second gateway is refused')
 
-  const before = performance.now()
   t.is(await gateway.stop(), 0)
-  t.true(performance.now() - before < 2_000)
 
   const keys = await command('keys', '--config', file)
   const [id, spki = ''] = keys.stdout.trim().split(' ')
