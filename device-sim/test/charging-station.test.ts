@@ -64,8 +64,9 @@ const registerLine = (lines: readonly Line[]) => lines.findLast(({ event }) => e
 
 test('the simulator runs a station: a driver charges, the feeder meter sees the same energy, no card is logged', async (t) => {
   const csms = await startCsms(t)
-  const drivers = 'drivers: [ { idToken: SECRETCARD, firstAt: 0.5, staySeconds: 2, vehicle: { maxCurrentA: 32 } } ]'
-  const { child, lines, until, exited } = startSim(t, writeConfig(t, csms, `ocpp: "1.6", ${drivers}`))
+  const drivers = 'drivers: [ { idToken: SECRETCARD, firstAt: 0.01, staySeconds: 2, vehicle: { maxCurrentA: 32 } } ]'
+  const settings = 'settings: { AllowOfflineTxForUnknownId: "true" }' // the card is there before the line
+  const { child, lines, until, exited } = startSim(t, writeConfig(t, csms, `ocpp: "1.6", ${settings}, ${drivers}`))
   await csms.until(() => csms.of('StopTransaction').length === 1)
   await until((all) => all.find(({ event, status }) => event === 'sim.station.status' && status === 'Finishing'))
   child.kill('SIGTERM')
@@ -84,8 +85,9 @@ test('the simulator runs a station: a driver charges, the feeder meter sees the 
 
 test('killed in a session and started again, the station ends it with what its register has kept', async (t) => {
   const csms = await startCsms(t)
-  const steps = 'steps: [ { at: 0.5, do: plug-in }, { at: 0.6, do: present-card, idToken: CARD } ]'
-  const settings = 'settings: { SampledDataCtrlr.TxUpdatedInterval: "1" }'
+  const steps = 'steps: [ { at: 0.01, do: plug-in }, { at: 0.02, do: present-card, idToken: CARD } ]'
+  const settings =
+    'settings: { SampledDataCtrlr.TxUpdatedInterval: "1", AuthCtrlr.OfflineTxForUnknownIdEnabled: "true" }'
   const path = writeConfig(t, csms, `ocpp: "2.0.1", ${settings}, ${steps}`)
   const first = startSim(t, path)
   const events = (type: string) => csms.of('TransactionEvent').filter(({ params }) => params['eventType'] === type)
