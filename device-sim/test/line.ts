@@ -53,6 +53,11 @@ export class Line {
     await this.gateway.event('gateway.started')
   }
 
+  async startLedger(): Promise<void> {
+    this.ledger = new Program('ledger', ['--config', this.house.ledgerConfig])
+    await this.ledger.event('ledger.started')
+  }
+
   /** Waits until the gateway's own word of itself is as wanted. */
   async until(wanted: (status: GatewayStatus) => boolean): Promise<GatewayStatus> {
     for (;;) {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import {
   type Certificate,
   formatTopic,
+  type PointId,
   type PublicKey,
   parseCertificate,
   parsePointId,
@@ -93,17 +94,18 @@ export function enrol(
   options: EnrolOptions,
 ): Promise<{ readonly point: string; readonly entry: number }> {
   const id = toPointId(options.point)
-  const certificate = options.certificate === undefined ? undefined : readCertificate(options.certificate, id)
-  if (certificate !== undefined && certificate.point !== id) {
-    throw new WattError('certificate/invalid', `--certificate is of '${certificate.point}', not of '${id}'`)
-  }
-  return change(config, ({ enrolment, registry, quarantine, remainders }) => {
+  const papers = options.certificate === undefined ? undefined : readPapers(options.certificate, id)
+  return change(config, ({ enrolment, orders, registry, quarantine, remainders }) => {
     const known = registry.get(id)
+    // Whoever is met for the first time begins with its first key, and goes on as the keys themselves say (SPEC-95).
+    const certificate = known === undefined ? papers?.certificates[0] : papers?.certificates.at(-1)
     const key = options.key === undefined ? (certificate?.key ?? known?.keys.at(-1)?.key) : parsePublicKey(options.key)
     if (key === undefined)
       throw new WattError('point/unknown', `'${id}' is not enrolled: --key or --certificate expected`)
     const stated = known?.terms ?? (certificate === undefined ? undefined : termsOf(certificate))
     enrolment.enrol({ point: id, key, terms: mergeTerms(id, stated, options), ...matching(certificate, key) })
+    const verdict = papers && orders.takeRotations(id, known === undefined ? papers.words : '')
+    if (verdict?.kind === 'refused') throw new WattError(verdict.code, verdict.message)
     const ids = parsePointId(id)
     quarantine.release({
       certificate: formatTopic({ kind: 'certificate', ...ids }),
@@ -140,15 +142,30 @@ function mergeTerms(id: string, stated: Terms | undefined, options: EnrolOptions
 
 /** Reads a point's certificate from a file: the last one there, as gateways print those of earlier keys before it. */
 export function readCertificate(path: string, point = ''): Certificate {
-  let text: string
+  const lines = readLines(path)
+  const certificates = lines.filter((line) => line.startsWith('WATT-CERT|'))
+  const own = certificates.findLast((line) => line.includes(`"point":"${point}`))
+  return parseCertificate(own ?? certificates.at(-1) ?? lines.join('\n'))
+}
+
+/** What gateways print of a point: its certificates, oldest first, and what its keys said of their successors. */
+function readPapers(path: string, point: PointId) {
+  const lines = readLines(path).filter((line) => line.includes(`"point":"${point}"`))
+  const certificates = lines.filter((line) => line.startsWith('WATT-CERT|')).map(parseCertificate)
+  if (certificates.length === 0) {
+    const other = readCertificate(path).point
+    throw new WattError('certificate/invalid', `--certificate is of '${other}', not of '${point}'`)
+  }
+  return { certificates, words: lines.join('\n') }
+}
+
+function readLines(path: string): readonly string[] {
   try {
-    text = readFileSync(path, 'utf8')
+    const lines = readFileSync(path, 'utf8').split('\n')
+    return lines.map((line) => line.trim())
   } catch (cause) {
     throw new WattError('certificate/invalid', `${path}: cannot be read`, { cause })
   }
-  const lines = text.split('\n').filter((each) => each.startsWith('WATT-CERT|'))
-  const line = lines.findLast((each) => each.includes(`"point":"${point}`)) ?? lines.at(-1)
-  return parseCertificate(line?.trim() ?? text.trim())
 }
 
 /** What `revoke` did. */

@@ -1,12 +1,9 @@
 import { readFileSync } from 'node:fs'
 import {
-  type Certificate,
   formatOcmfText,
   type OcmfRecord,
   type ParsedOcmf,
-  parseCertificate,
   parseOcmfText,
-  parsePublicKey,
   readingStates,
   verifyRange,
 } from '@wattline/protocol'
@@ -14,6 +11,7 @@ import * as v from 'valibot'
 import { parse } from 'yaml'
 import { type GatewaySession, readCharging } from './charging-books.ts'
 import type { House } from './house.ts'
+import { keyAt, type PointKeys, readKeys } from './key-history.ts'
 import { type LedgerPoint, readLedger } from './ledger-books.ts'
 import { runCommand } from './programs.ts'
 import { type ChargerFacts, examineSessions, type SessionReport } from './session-report.ts'
@@ -98,7 +96,8 @@ interface Exhibits {
   readonly gatewayId: string
   readonly texts: readonly ParsedOcmf[]
   readonly keys: ReadonlyMap<string, string>
-  readonly certificates: readonly Certificate[]
+  /** By metering point: what keys it had, and when. */
+  readonly histories: ReadonlyMap<string, PointKeys>
 }
 
 async function readExhibits({ gatewayConfig }: House, gatewayId: string): Promise<Exhibits> {
@@ -109,7 +108,7 @@ async function readExhibits({ gatewayConfig }: House, gatewayId: string): Promis
     gatewayId,
     texts: texts.map(parseOcmfText),
     keys: new Map(keys.map((line) => [line.split(' ')[0] ?? '', line.split(' ')[1] ?? ''])),
-    certificates: certificates.map(parseCertificate),
+    histories: readKeys(certificates),
   }
 }
 
@@ -181,15 +180,14 @@ function examinePoint(exhibits: Exhibits, meter: Meter, point: LedgerPoint | und
   const pointText = `${exhibits.gatewayId} ${meter.id}`
   const own = exhibits.texts.filter(({ record }) => record.template.pointText === pointText)
   const spki = exhibits.keys.get(meter.id) ?? ''
-  const certificate = exhibits.certificates.find((one) => one.point === `${exhibits.gatewayId}/${meter.id}`)
-  const key = parsePublicKey(spki)
+  const history = exhibits.histories.get(`${exhibits.gatewayId}/${meter.id}`)
   const range = verifyRange(
     own.map(({ payload, signature }) => formatOcmfText(payload, signature)),
     {
       pointText,
-      keyOf: () => key,
+      keyOf: (epoch) => history && keyAt(history, epoch),
       firstSequence: 1,
-      ...(certificate === undefined ? {} : { previousHash: certificate.hash }),
+      ...(history === undefined ? {} : { previousHash: history.first }),
     },
   )
   const sound = own.map(({ record }) => record).filter(isSound)

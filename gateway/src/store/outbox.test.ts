@@ -1,8 +1,16 @@
 import { join } from 'node:path'
-import { type ErrorCode, type PointId, parseCertificate, parseOcmfText, type Receipt } from '@wattline/protocol'
+import {
+  type ErrorCode,
+  makeMeterId,
+  type PointId,
+  parseCertificate,
+  parseOcmfText,
+  type Receipt,
+} from '@wattline/protocol'
 import test from 'ava'
 import fc from 'fast-check'
 import { HandClock, makeTempFolder, openRig, type SigningRig } from '../../test/signing-rig.ts'
+import { exchangeKey } from '../identity/rotation.ts'
 import { getPoint, type Place } from './points.ts'
 import { pruneChunk, usedBytes } from './prune.ts'
 import { type Settlement, settleReceipt } from './settlement.ts'
@@ -168,6 +176,35 @@ test('records given up before the ledger had its final word are confirmed after 
   t.like(settle(rig, receiptFor(rig.points[0]!, third!)), { outcome: 'progressed' })
   const rejected = rig.session.store.db.prepare('SELECT sequence FROM records WHERE rejected IS NOT NULL').pluck().all()
   t.deepEqual(rejected, [4])
+})
+
+function giveAnotherKey({ session: { store, epochs }, dataDir, clock, points }: SigningRig): void {
+  const holder = { meterId: makeMeterId('roof'), point: points[0]! }
+  exchangeKey(holder, dataDir, { store, issuedAt: clock.now(), nextEpoch: (at) => epochs.next(at) })
+}
+
+test('SPEC-95: what a key signed that was frozen or revoked is given up where another key has followed, and only there', (t) => {
+  const rig = rigWith(t, 4)
+  const [, second, third] = placesOf(rig)
+  const refusal = () => refuse(rig, third!, 'point/revoked', second!)
+  t.is(settle(rig, refusal()).openedEpoch, undefined, 'the key in force is revoked: nothing helps but another one')
+  giveAnotherKey(rig)
+  t.like(settle(rig, refusal()), { rejected: 2 })
+  const next = rig.sign(2_000)
+  t.is(next.sequence, 3)
+  t.is(parseOcmfText(rig.texts().at(-1)!).record.previousHash, second!.hash)
+  t.deepEqual(takeAll(rig), ['roof 3'])
+  t.is(settle(rig, refuse(rig, placesOf(rig).at(-1)!, 'point/revoked', second!)).openedEpoch, undefined)
+})
+
+test('SPEC-71: a ledger that has lost everything gets what an earlier key has signed, too', (t) => {
+  const rig = rigWith(t, 2)
+  settle(rig, receiptFor(rig.points[0]!, placesOf(rig)[1]!))
+  giveAnotherKey(rig)
+  const nothing = { epoch: 0, sequence: 0, hash: '' }
+  const lost = receiptFor(rig.points[0]!, nothing, { session: otherSession })
+  t.like(settle(rig, lost), { outcome: 'moved-back', openedEpoch: undefined })
+  t.deepEqual(takeAll(rig), ['roof 1', 'roof 2'])
 })
 
 test('a refusal of something else changes no chain', (t) => {

@@ -1,4 +1,11 @@
-import { type Certificate, type ErrorCode, parseCertificate, type Receipt, type Refusal } from '@wattline/protocol'
+import {
+  type Certificate,
+  type ErrorCode,
+  parseCertificate,
+  parseRotation,
+  type Receipt,
+  type Refusal,
+} from '@wattline/protocol'
 import type { Store } from './database.ts'
 import { type Epochs, openEpochAfterAcknowledged, openEpochAtHead } from './epochs.ts'
 import { isAfter, type Outbox } from './outbox.ts'
@@ -97,9 +104,10 @@ function bridgePruned(
   row: PointRow,
 ): Pick<Settlement, 'openedEpoch' | 'rejected'> {
   const certificateHash = certificateOf(row).hash
-  const link = row.acknowledged.sequence === 0 ? certificateHash : row.acknowledged.hash
+  // The first record names the certificate of its own time, whatever keys came later.
+  const links = row.acknowledged.sequence === 0 ? listCertificates(row) : [row.acknowledged.hash]
   const next = outbox.firstUnconfirmed(row)
-  if (next === undefined ? row.headHash === link : next.includes(`"XP":"${link}"`)) return {}
+  if (links.some((link) => (next === undefined ? row.headHash === link : next.includes(`"XP":"${link}"`)))) return {}
   const openedEpoch = epochs.next()
   const code = 'chain/missing'
   return {
@@ -122,13 +130,25 @@ function settleRefusal(
   row: PointRow,
   { epoch, sequence, code }: Refusal,
 ): Pick<Settlement, 'openedEpoch' | 'rejected'> {
-  if (!chainRefusals.includes(code) || !outbox.isUnconfirmed(row, epoch, sequence)) return {}
+  const isFinal = chainRefusals.includes(code) || (code === 'point/revoked' && isOfEarlierKey(row, epoch))
+  if (!isFinal || !outbox.isUnconfirmed(row, epoch, sequence)) return {}
   const openedEpoch = epochs.next()
   const certificateHash = certificateOf(row).hash
   return {
     openedEpoch,
     rejected: openEpochAfterAcknowledged(store, row, { epoch: openedEpoch, code, certificateHash }),
   }
+}
+
+// A ledger that froze or revoked a key takes nothing more of it; the one after it goes on from what was taken (SPEC-95).
+function isOfEarlierKey({ rotations }: PointRow, epoch: number): boolean {
+  const word = rotations.split('\n').findLast((line) => line.startsWith('WATT-ROTATION|'))
+  return word !== undefined && epoch <= parseRotation(word).last.epoch
+}
+
+function listCertificates({ rotations, certificate }: PointRow): readonly string[] {
+  const lines = rotations.split('\n').filter((line) => line.startsWith('WATT-CERT|'))
+  return [...new Set([...lines, certificate])].map((text) => parseCertificate(text).hash)
 }
 
 function certificateOf(row: PointRow): Certificate {

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   formatPublicKey,
   type OrderAction,
@@ -7,8 +9,11 @@ import {
   signOrder,
 } from '@wattline/protocol'
 import test from 'ava'
+import { writeConfig } from '../../test/programs.ts'
 import { Device, fastVerifier, openRig, quarantined, startMs, testSigner } from '../../test/rig.ts'
 import { auditLedger } from '../audit/audit.ts'
+import { enrol } from '../commands.ts'
+import { loadConfig } from '../config.ts'
 import type { LedgerEngine } from '../engine.ts'
 import { readBalances } from '../reports.ts'
 
@@ -234,6 +239,28 @@ test('SPEC-95: a key names its successor; the new epoch goes on from its last pl
   engine.ingest([usurper.read({ export: 9999n })])
   t.is(engine.registry.get(roof.id)?.mintedWh, 30n, 'the old key says nothing more')
   t.deepEqual(faults(engine), [])
+})
+
+test('SPEC-95: a ledger that meets a point after its key has changed takes what the first key signed, too', async (t) => {
+  for (const enrolment of ['open', 'closed'] as const) {
+    const { path, folder } = writeConfig(t, { port: 0, enrolment })
+    const { engine } = openRig(t, { dataDir: join(folder, 'data'), enrolment })
+    const roof = new Device({ meter: 'roof', role: 'producer', owner: 'alice' })
+    const [first, old] = [roof.certificate.text, [roof.read({ export: 5n }), roof.read({ export: 15n })]]
+    const documents = [first, ...roof.rotate(8130), ...roof.rotate(8131)]
+    const message = { topic: roof.topic('certificate'), payload: Buffer.from(documents.join('\n')) }
+    engine.ingest([message, roof.certificateMessage(), ...old, roof.read({ export: 25n })])
+    if (enrolment === 'closed') {
+      t.is(engine.registry.get(roof.id), undefined)
+      const certificate = join(folder, 'certificates')
+      writeFileSync(certificate, documents.join('\n'))
+      await enrol(loadConfig(path), { point: roof.id, certificate })
+      engine.ingest([])
+    }
+    t.like(engine.registry.get(roof.id), { mintedWh: 20n, records: 3 }, enrolment)
+    t.deepEqual(faults(engine), [])
+    engine.close()
+  }
 })
 
 test('SPEC-95: a rotation is refused that is not the key’s own word, or that forgets a record', (t) => {

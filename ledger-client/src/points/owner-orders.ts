@@ -129,10 +129,14 @@ export class OwnerOrders {
 
   /** Judges what came in place of a certificate: a rotation and its certificate, or several, the oldest first. */
   takeRotations(id: string, text: string): CertificateVerdict {
-    // Whoever is not enrolled has no key to change; the certificate that follows is judged as any other.
-    if (this.#registry.get(id) === undefined) return { kind: 'known', hash: '' }
     try {
       const { rotations, certificates } = parseDocuments([text])
+      // What its first key has signed is still to come: whoever is not enrolled begins with that one.
+      const first = certificates.find(({ key }) => samePublicKey(key, rotations[0]?.key ?? new Uint8Array()))
+      if (this.#registry.get(id) === undefined && first !== undefined) {
+        const verdict = this.#enrolment.takeCertificate(first.point, first.text)
+        if (verdict.kind === 'refused') return verdict
+      }
       let taken: CertificateVerdict | undefined
       const successorOf = ({ certificate }: KeyRotation) => certificates.find(({ hash }) => hash === certificate)
       // What led to a key that is enrolled is of no interest any more.
