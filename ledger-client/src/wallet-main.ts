@@ -9,16 +9,15 @@ import {
 } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { exitCodes, toExitCode } from './exit-codes.ts'
-import { describeAct, formatAmount } from './orders/order-words.ts'
 import { lastAccount } from './wallet/accounts.ts'
-import { LedgerLink, type ProvenOrder, type SendResult } from './wallet/ledger-link.ts'
+import { LedgerLink, type SendResult } from './wallet/ledger-link.ts'
+import { addLooking } from './wallet/looking.ts'
 import { type MnemonicLength, mnemonicLengths } from './wallet/mnemonic.ts'
 import { OrderFolder } from './wallet/order-folder.ts'
 import { describeResult, order, orderOffline, parseAmount } from './wallet/ordering.ts'
 import {
   createWallet,
   exportAccount,
-  firstAddress,
   importWallet,
   listAddresses,
   readWords,
@@ -46,7 +45,7 @@ function buildProgram(): Command {
   addFiles(program)
   addGiving(program)
   addSettling(program)
-  addLooking(program)
+  addLooking((name, description) => command(program, name, description), { print, note, parseCount })
   return program
 }
 
@@ -210,46 +209,6 @@ function addSettling(program: Command): void {
     .action((options: OrderOptions & { reservation: string }) =>
       runOrder({ kind: 'void', reservation: options.reservation }, options),
     )
-}
-
-/** Options of what only looks: no password is needed. */
-interface LookOptions {
-  readonly wallet: string
-  readonly url: string
-  readonly ledger?: string
-  readonly of?: string
-}
-
-function addLooking(program: Command): void {
-  const look = (name: string, description: string) =>
-    program
-      .command(name)
-      .description(description)
-      .requiredOption('--wallet <file>', "the wallet's file")
-      .requiredOption('--url <url>', 'the ledger')
-      .option('--ledger <address>', 'which ledger it must be')
-      .option('--of <account>', "another account than the wallet's first")
-  look('balance', 'print what the account has').action(async ({ wallet, url, ledger, of }: LookOptions) => {
-    const view = await new LedgerLink(url, ledger).account(of ?? firstAddress(wallet))
-    print(`${view.account} at ledger ${view.ledger}`)
-    for (const { asset, available, reserved } of view.holdings) {
-      print(
-        `${formatAmount(available, asset)}${reserved === 0n ? '' : `, and ${formatAmount(reserved, asset)} reserved`}`,
-      )
-    }
-  })
-  look('history', 'print the orders of and to the account, each checked').action(
-    async ({ wallet, url, ledger, of }: LookOptions) => {
-      const link = new LedgerLink(url, ledger)
-      const orders = await link.orders(await link.account(of ?? firstAddress(wallet)))
-      for (const each of orders) print(formatOrder(each))
-    },
-  )
-}
-
-function formatOrder({ order: each, answer }: ProvenOrder): string {
-  const at = new Date(answer.at).toISOString()
-  return `${at} ${each.account} ${each.nonce}: ${describeAct(each)}: ${describeResult({ answer })} ${each.id}`
 }
 
 function parseCount(least: number, most: number): (text: string) => number {

@@ -9,15 +9,18 @@ import { signatureAlgorithm } from './ocmf.ts'
 
 /** The kinds of signed documents besides records. */
 export type DocumentKind =
+  | 'WATT-ACT'
   | 'WATT-ANCHOR'
   | 'WATT-ANSWER'
   | 'WATT-CERT'
   | 'WATT-CONSENT'
   | 'WATT-DRIVERS'
   | 'WATT-HEAD'
+  | 'WATT-INQUIRY'
   | 'WATT-ORDER'
   | 'WATT-RECEIPT'
   | 'WATT-ROTATION'
+  | 'WATT-STATEMENT'
   | 'WATT-TRANSFER'
 
 /** A document taken apart; not yet checked against a key. */

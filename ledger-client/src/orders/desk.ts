@@ -1,7 +1,9 @@
 import type { Clock, SignatureVerifier, Signer } from '@wattline/protocol'
 import type { LedgerEngine } from '../engine.ts'
+import { History } from './history.ts'
 import type { OrderDesk } from './order-pages.ts'
 import { Orders } from './orders.ts'
+import { Statements } from './statements.ts'
 
 /** The parts of a ledger that take orders; the key is the ledger's own. */
 export function openOrderDesk(
@@ -9,5 +11,7 @@ export function openOrderDesk(
   { clock, verifier, signer }: { readonly clock: Clock; readonly verifier: SignatureVerifier; readonly signer: Signer },
 ): OrderDesk {
   const orders = new Orders({ db, clock, verifier, signer, transfers, bindings, store })
-  return { orders, store, transfers, publicKey: signer.publicKey }
+  const history = new History(db, store)
+  const statements = new Statements({ clock, verifier, signer, bindings, history, store })
+  return { orders, statements, store, publicKey: signer.publicKey }
 }

@@ -1,5 +1,12 @@
 import { request as ask } from 'node:http'
-import { addressOf, formatPublicKey, maxTransferLength, parseTransferAnswer } from '@wattline/protocol'
+import {
+  addressOf,
+  formatPublicKey,
+  type InquiryFacts,
+  maxTransferLength,
+  parseTransferAnswer,
+  signInquiry,
+} from '@wattline/protocol'
 import test from 'ava'
 import { ledgerSigner, openPages, TestWallet } from '../../test/wallet-rig.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -29,36 +36,45 @@ test('SPEC-153: over HTTP an order is answered, its replay with the same answer,
   t.true(metrics.includes('wattline_ledger_orders_total{result="transfer/nonce"} 1'))
 })
 
-test('a wallet learns what it must know: the ledger, its next nonce, what it has and what was ordered', async (t) => {
+test('a stranger learns which ledger it is and an account’s next nonce, and nothing of what it holds', async (t) => {
   const { call, ada, bea } = await openPages(t)
   const ledger = { ledger: addressOf(ledgerSigner.publicKey), publicKey: formatPublicKey(ledgerSigner.publicKey) }
   t.deepEqual(await call('/ledger'), { status: 200, content: ledger })
-  const text = ada.pay(bea.address, 2500n)
-  const { content } = await call('/transfers', text)
-  t.like((await call(`/accounts/${ada.address}`)).content, {
-    ...ledger,
-    nextNonce: 2,
-    holdings: [
-      { asset: 'WATT', available: '7500', reserved: '0' },
-      { asset: 'EEA', available: '0', reserved: '0' },
-    ],
-  })
-  for (const { address } of [ada, bea]) {
-    const history = await call(`/accounts/${address}/orders`)
-    t.deepEqual(history.content, {
-      account: address,
-      orders: [{ seq: 1, order: text, answer: content['answer'] }],
-      more: false,
-    })
-    t.deepEqual((await call(`/accounts/${address}/orders?after=1`)).content['orders'], [])
-  }
+  await call('/transfers', ada.pay(bea.address, 2500n))
+  t.deepEqual((await call(`/accounts/${ada.address}`)).content, { ...ledger, account: ada.address, nextNonce: 2 })
   const stranger = new TestWallet(906)
   t.like((await call(`/accounts/${stranger.address}`)).content, { nextNonce: 1 })
-  for (const bad of ['/accounts/', '/accounts/%', `/accounts/${ada.address.toLowerCase()}`, '/accounts/a/b/c']) {
+  for (const bad of ['/accounts/', '/accounts/%', `/accounts/${ada.address.toLowerCase()}`, '/accounts/a/orders']) {
     t.like(await call(bad), { status: 400, content: { code: 'account/invalid' } }, bad)
   }
-  t.like(await call(`/accounts/${ada.address}/orders?after=x`), { status: 400 })
   t.is((await call('/transfers')).status, 405)
+  t.is((await call('/inquiries')).status, 405)
+})
+
+test('SPEC-156: an account is told to the key that speaks for it, for minutes, by the ledger that is named', async (t) => {
+  const { call, ada, bea, desk, engine, clock } = await openPages(t)
+  const text = ada.pay(bea.address, 2500n)
+  const { content } = await call('/transfers', text)
+  const ask = (wallet: TestWallet, change: Partial<InquiryFacts> = {}) => {
+    const good = { ledger: desk.orders.address, account: wallet.address, expiresAt: clock.ms + 60_000 }
+    return call('/inquiries', signInquiry({ ...good, kind: 'orders', from: 0, ...change }, wallet.signer).text)
+  }
+  for (const wallet of [ada, bea]) {
+    const orders = [{ seq: 1, order: text, answer: content['answer'] }]
+    const told = { status: 200, content: { account: wallet.address, orders, more: false } }
+    t.deepEqual(await ask(wallet), told)
+    t.deepEqual((await ask(wallet, { from: 1 })).content['orders'], [])
+  }
+  engine.db.write(() => engine.bindings.bind('shop', bea.address))
+  t.is((await ask(bea, { account: 'shop' })).status, 200)
+  const forbidden = { status: 403, content: { code: 'inquiry/forbidden' } }
+  t.like(await ask(ada, { account: 'shop' }), forbidden)
+  t.like(await ask(ada, { account: 'nobody' }), forbidden)
+  t.like(await ask(ada, { ledger: ada.address }), forbidden)
+  const expired = { status: 410, content: { code: 'inquiry/expired' } }
+  t.like(await ask(ada, { expiresAt: clock.ms }), expired)
+  t.like(await ask(ada, { expiresAt: clock.ms + 300_001 }), expired)
+  t.like(await call('/inquiries', 'hello'), { status: 400, content: { code: 'inquiry/invalid' } })
 })
 
 test('too much at once is refused unread, and too many requests are, until time has passed', async (t) => {

@@ -7,11 +7,10 @@ import {
   parseTransferAnswer,
   WattError,
 } from '@wattline/protocol'
-import { assets } from '../ledger/accounts.ts'
-import type { Transfers } from '../ledger/transfers.ts'
-import { type OrderStore, pageLength } from './order-store.ts'
+import type { OrderStore } from './order-store.ts'
 import type { Orders } from './orders.ts'
 import { RateLimit } from './rate-limit.ts'
+import type { Statements } from './statements.ts'
 
 /** A person asks a few times a minute, a shop's till a few times a second. */
 const perVisitor = { perSecond: 5, burst: 40, visitors: 2000 } as const
@@ -21,8 +20,8 @@ const together = { perSecond: 100, burst: 200, visitors: 1 } as const
 /** What the pages are made from. */
 export interface OrderDesk {
   readonly orders: Orders
+  readonly statements: Statements
   readonly store: OrderStore
-  readonly transfers: Transfers
   readonly publicKey: PublicKey
 }
 
@@ -38,7 +37,10 @@ interface Page {
   readonly body: object
 }
 
-/** Serves wallets over HTTP: `POST /transfers`, and what a wallet must know to make an order. */
+/**
+ * Serves wallets over HTTP: `POST /transfers`, `POST /inquiries`, and what a wallet must know to make either. What an
+ * account holds and what moved it is told only to a signed question.
+ */
 export class OrderPages {
   readonly #desk: OrderDesk
   readonly #watch: OrderWatch
@@ -54,7 +56,7 @@ export class OrderPages {
 
   /** Whether a path is one of these. */
   serves(path: string): boolean {
-    return path === '/transfers' || path === '/ledger' || path.startsWith('/accounts/')
+    return path === '/transfers' || path === '/inquiries' || path === '/ledger' || path.startsWith('/accounts/')
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -69,14 +71,15 @@ export class OrderPages {
       request.resume()
       throw new WattError('ledger/busy', 'too many requests: ask again in some seconds', { retryable: true })
     }
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://ledger')
-    const expected = pathname === '/transfers' ? 'POST' : 'GET'
+    const { pathname } = new URL(request.url ?? '/', 'http://ledger')
+    const expected = pathname === '/transfers' || pathname === '/inquiries' ? 'POST' : 'GET'
     if (request.method !== expected) {
       return { status: 405, body: { code: 'message/invalid', message: `${pathname}: ${expected} expected` } }
     }
     if (pathname === '/transfers') return this.#take(await readBody(request))
+    if (pathname === '/inquiries') return this.#tell(await readBody(request))
     if (pathname === '/ledger') return { status: 200, body: this.#ledger() }
-    return this.#account(pathname, searchParams.get('after') ?? '0')
+    return this.#account(pathname)
   }
 
   // What a visitor did wrong is told; what is wrong in here is not.
@@ -101,24 +104,18 @@ export class OrderPages {
     return { ledger: this.#desk.orders.address, publicKey: formatPublicKey(this.#desk.publicKey) }
   }
 
-  #account(path: string, after: string): Page {
-    const [, name = '', rest] = /^\/accounts\/([^/]{1,200})(\/orders)?$/.exec(path) ?? []
-    const account = decode(name)
+  #tell(text: string): Page {
+    return { status: 200, body: this.#desk.statements.take(text.trim()) }
+  }
+
+  // How many orders an account has made is all that a stranger learns.
+  #account(path: string): Page {
+    const account = decode(/^\/accounts\/([^/]{1,200})$/.exec(path)?.[1] ?? '')
     if (account === undefined || !isAccount(account)) {
       throw new WattError('account/invalid', `'${path.slice(0, 200)}': /accounts/<account> expected`)
     }
-    if (!/^\d{1,15}$/.test(after))
-      throw new WattError('message/invalid', `after: a number expected, got '${after.slice(0, 20)}'`)
-    const { store, transfers } = this.#desk
-    if (rest !== undefined) {
-      const orders = store.page(account, Number(after))
-      return { status: 200, body: { account, orders, more: orders.length === pageLength } }
-    }
-    const holdings = assets.map((asset) => {
-      const { available, reserved } = transfers.holdings(account, asset)
-      return { asset, available: available.toString(), reserved: reserved.toString() }
-    })
-    return { status: 200, body: { ...this.#ledger(), account, nextNonce: store.lastNonce(account) + 1, holdings } }
+    const nextNonce = this.#desk.store.lastNonce(account) + 1
+    return { status: 200, body: { ...this.#ledger(), account, nextNonce } }
   }
 }
 
@@ -152,6 +149,8 @@ async function readBody(request: IncomingMessage): Promise<string> {
 }
 
 const statuses: Readonly<Record<string, number>> = {
+  'inquiry/expired': 410,
+  'inquiry/forbidden': 403,
   'ledger/busy': 429,
   'message/oversized': 413,
   'transfer/expired': 410,

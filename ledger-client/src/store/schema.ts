@@ -283,4 +283,10 @@ export const migrations: readonly string[] = [
     entry INTEGER NOT NULL REFERENCES entry (id) -- the journal's note of it
   ) STRICT;
   `,
+  `
+  -- SPEC-155: what moved an owner's accounts, found without reading the journal. The other side of what meters made is
+  -- left out: whoever looks there reads in order.
+  CREATE INDEX posting_account ON posting (account, entry)
+    WHERE account NOT GLOB 'minted:*' AND account NOT GLOB 'burned:*';
+  `,
 ]

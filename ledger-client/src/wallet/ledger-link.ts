@@ -4,43 +4,65 @@ import {
   decodeWith,
   type ErrorCode,
   errorCodes,
+  type InquiryFacts,
   integerBetween,
   parseAddress,
   parsePublicKey,
+  parseStatement,
   parseTransfer,
   parseTransferAnswer,
+  type Signer,
+  type Statement,
+  signInquiry,
   type Transfer,
   type TransferAnswer,
-  type TransferAsset,
-  transferAssets,
   WattError,
 } from '@wattline/protocol'
 import * as v from 'valibot'
 
-const amount = v.pipe(v.string(), v.regex(/^\d{1,19}$/))
 const accountShape = v.strictObject({
   ledger: v.string(),
   publicKey: v.string(),
   account: v.string(),
   nextNonce: integerBetween(1, Number.MAX_SAFE_INTEGER),
-  holdings: v.array(v.strictObject({ asset: v.picklist(transferAssets), available: amount, reserved: amount })),
 })
-const pageShape = v.strictObject({
+const signedOrder = { order: v.string(), answer: v.string() }
+const ordersShape = v.strictObject({
   account: v.string(),
-  orders: v.array(
-    v.strictObject({ seq: integerBetween(1, Number.MAX_SAFE_INTEGER), order: v.string(), answer: v.string() }),
-  ),
+  orders: v.array(v.strictObject({ seq: integerBetween(1, Number.MAX_SAFE_INTEGER), ...signedOrder })),
   more: v.boolean(),
+})
+const statementShape = v.strictObject({
+  statement: v.string(),
+  lines: v.array(
+    v.strictObject({
+      content: v.string(),
+      previous: v.string(),
+      order: v.exactOptional(v.strictObject(signedOrder)),
+      records: v.exactOptional(v.array(v.string())),
+    }),
+  ),
 })
 const answerShape = v.strictObject({ answer: v.string() })
 const refusalShape = v.strictObject({ code: v.picklist(errorCodes), message: v.string() })
 
-/** What a ledger says of an account. */
+/** What everybody may know of an account. */
 export interface AccountView {
   readonly ledger: Address
   readonly account: string
   readonly nextNonce: number
-  readonly holdings: readonly { readonly asset: TransferAsset; readonly available: bigint; readonly reserved: bigint }[]
+}
+
+/** Who asks for an account: its own key, or one that the ledger has bound to its name. */
+export interface Asker {
+  readonly account: string
+  readonly signer: Signer
+}
+
+/** A page of a history, as the ledger has signed it; the entries themselves are not checked yet. */
+export interface StatedPage {
+  readonly statement: Statement
+  readonly lines: v.InferOutput<typeof statementShape>['lines']
 }
 
 /** An order and what the ledger answered, both checked. */
@@ -53,20 +75,24 @@ export interface ProvenOrder {
 export type SendResult = { readonly answer: TransferAnswer } | { readonly refused: ErrorCode; readonly message: string }
 
 const patienceMs = 20_000
+/** How long a question is good for: whoever overhears one can ask the same again for so long. */
+const inquiryMs = 60_000
 const longestPage = 1_000_000
 
 /** A ledger's pages for wallets. What comes back is checked against the ledger's key; the wire needs no trust. */
 export class LedgerLink {
   readonly #url: string
   readonly #expected: Address | undefined
+  readonly #nowMs: () => number
 
   /** `expected` is the one ledger that may answer; any if left out. */
-  constructor(url: string, expected?: string) {
+  constructor(url: string, expected?: string, nowMs: () => number = Date.now) {
     if (!/^https?:\/\/[^/\s@]+\/?$/.test(url)) {
       throw new WattError('config/invalid', `--url: http://host:port or https://host:port expected, got '${url}'`)
     }
     this.#url = url.replace(/\/$/, '')
     this.#expected = expected === undefined ? undefined : parseAddress(expected)
+    this.#nowMs = nowMs
   }
 
   async account(account: string): Promise<AccountView> {
@@ -79,12 +105,7 @@ export class LedgerLink {
       throw new WattError('transfer/foreign', `${this.#url} is ledger ${view.ledger}, ${expected} expected`)
     }
     if (view.account !== account) throw new WattError('message/invalid', `${this.#url}: tells of '${view.account}'`)
-    const holdings = view.holdings.map(({ asset, available, reserved }) => ({
-      asset,
-      available: BigInt(available),
-      reserved: BigInt(reserved),
-    }))
-    return { ledger, account, nextNonce: view.nextNonce, holdings }
+    return { ledger, account, nextNonce: view.nextNonce }
   }
 
   /** Sends an order, as often as one likes: it counts once. */
@@ -98,19 +119,15 @@ export class LedgerLink {
   }
 
   /** All answered orders of or to an account. Those of its own are counted: none may be missing. */
-  async orders({ account, nextNonce }: AccountView): Promise<readonly ProvenOrder[]> {
+  async orders({ account, nextNonce, ledger }: AccountView, asker: Asker): Promise<readonly ProvenOrder[]> {
     const found: ProvenOrder[] = []
-    for (let [after, more] = [0, true]; more; ) {
-      const { status, content } = await this.#ask(`/accounts/${encodeURIComponent(account)}/orders?after=${after}`)
-      if (status !== 200) throw this.#toError(content)
-      const page = decodeWith(pageShape, content, this.#url, 'message/invalid')
-      for (const { order: text, answer } of page.orders) {
-        const order = parseTransfer(text)
-        found.push({ order, answer: checkAnswer(order, answer) })
-      }
-      const last = page.orders.at(-1)?.seq ?? after
-      more = page.more && last > after
-      after = last
+    for (let [from, more] = [0, true]; more; ) {
+      const [, content] = await this.#inquire({ ledger, kind: 'orders', from }, asker)
+      const page = decodeWith(ordersShape, content, this.#url, 'message/invalid')
+      for (const { order, answer } of page.orders) found.push(proveOrder(order, answer))
+      const last = page.orders.at(-1)?.seq ?? from
+      more = page.more && last > from
+      from = last
     }
     const own = found.filter(({ order }) => order.account === account).map(({ order }) => order.nonce)
     if (own.length !== nextNonce - 1 || own.some((nonce, i) => nonce !== i + 1)) {
@@ -120,6 +137,32 @@ export class LedgerLink {
       )
     }
     return found
+  }
+
+  /** What an account holds, and the entries before one (0: the newest) that moved it, as the ledger signs it. */
+  async state(
+    about: { readonly ledger: Address; readonly kind: 'balance' | 'history'; readonly from: number },
+    asker: Asker,
+  ): Promise<StatedPage> {
+    const [inquiry, content] = await this.#inquire(about, asker)
+    const { statement: text, lines } = decodeWith(statementShape, content, this.#url, 'message/invalid')
+    const statement = parseStatement(text)
+    const by = addressOf(statement.ledger)
+    if (by !== about.ledger) throw new WattError('receipt/invalid', `${this.#url}: statement of ledger ${by}`)
+    if (statement.inquiry !== inquiry || statement.account !== asker.account) {
+      throw new WattError('receipt/invalid', `${this.#url}: statement that answers another question`)
+    }
+    return { statement, lines }
+  }
+
+  async #inquire(
+    about: Pick<InquiryFacts, 'ledger' | 'kind' | 'from'>,
+    { account, signer }: Asker,
+  ): Promise<readonly [id: string, content: unknown]> {
+    const inquiry = signInquiry({ ...about, account, expiresAt: this.#nowMs() + inquiryMs }, signer)
+    const { status, content } = await this.#ask('/inquiries', inquiry.text)
+    if (status !== 200) throw this.#toError(content)
+    return [inquiry.id, content]
   }
 
   async #ask(path: string, body?: string): Promise<{ readonly status: number; readonly content: unknown }> {
@@ -151,6 +194,12 @@ export class LedgerLink {
     const { code, message } = decodeWith(refusalShape, content, this.#url, 'message/invalid')
     return new WattError(code, `${this.#url}: ${message}`)
   }
+}
+
+/** An order and its answer, both checked by themselves and against each other. */
+export function proveOrder(text: string, answer: string): ProvenOrder {
+  const order = parseTransfer(text)
+  return { order, answer: checkAnswer(order, answer) }
 }
 
 /** Checks that an answer is the named ledger's, to this order. */

@@ -29,9 +29,9 @@ async function openLine(t: Parameters<typeof openPages>[0]) {
   const proxy = createServer(async (request, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
-    const isOrder = request.method === 'POST'
+    const isOrder = request.url === '/transfers'
     if (isOrder && line.fault === 'lose-order') return void request.socket.destroy()
-    const options = isOrder ? { method: 'POST', body: Buffer.concat(chunks) } : {}
+    const options = request.method === 'POST' ? { method: 'POST', body: Buffer.concat(chunks) } : {}
     const answer = await fetch(`http://127.0.0.1:${rig.server.port}${request.url}`, options)
     let text = await answer.text()
     if (isOrder && line.fault === 'lose-answer') return void request.socket.destroy()
@@ -47,7 +47,7 @@ async function openLine(t: Parameters<typeof openPages>[0]) {
   const folder = join(tempDir(t), 'wallet')
   const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
   const ada = accountOf(901)
-  const parts = { link: new LedgerLink(url), folder: new OrderFolder(folder) }
+  const parts = { link: new LedgerLink(url, undefined, () => rig.clock.ms), folder: new OrderFolder(folder) }
   const pay = (amount: bigint, to: string = rig.bea.address): Give => ({ kind: 'pay', asset: 'WATT', to, amount })
   const terms = { account: ada.address, expiresAt: startMs + 600_000 }
   const files = (kind: string) => readdirSync(`${folder}.orders`).filter((name) => name.endsWith(`.${kind}`)).length
@@ -122,7 +122,7 @@ test('an answer of another ledger, or to another order, is not believed', async 
   t.is(await codeOf(new LedgerLink('http://127.0.0.1:1').account('ada')), 'ledger/unreachable')
 })
 
-test('a history is complete over all its pages: each order and answer checked, and none of its own missing', async (t) => {
+test('orders are complete over all their pages: each order and answer checked, and none of its own missing', async (t) => {
   const { run, pay, parts, wallet, engine, desk, terms } = await openLine(t)
   const ledger = desk.orders.address
   for (let nonce = 1; nonce <= pageLength; nonce++) {
@@ -130,13 +130,14 @@ test('a history is complete over all its pages: each order and answer checked, a
   }
   await run(pay(5n))
   const view = await parts.link.account(wallet.address)
-  const history = await parts.link.orders(view)
+  const asker = { account: wallet.address, signer: wallet.signer }
+  const history = await parts.link.orders(view, asker)
   t.deepEqual(
     history.map(({ order }) => order.nonce),
     [...Array(pageLength + 1).keys()].map((n) => n + 1),
   )
   engine.db.write(() => engine.db.prepare('DELETE FROM signed_order WHERE nonce > 2').run())
-  t.is(await codeOf(parts.link.orders(view)), 'chain/missing')
+  t.is(await codeOf(parts.link.orders(view, asker)), 'chain/missing')
 })
 
 test('amounts are read as people write them, and nothing is rounded', (t) => {

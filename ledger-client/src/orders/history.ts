@@ -1,0 +1,98 @@
+import { type HoldingClass, type Holdings, holdingClasses, type NamedEntry, toHoldings } from '@wattline/protocol'
+import { type Entry, formatEntry, genesisHash, type Posting } from '../ledger/journal.ts'
+import { orderIdOf } from '../ledger/transfer-rules.ts'
+import type { Database, Statement } from '../store/database.ts'
+import { traceEntry } from '../trace.ts'
+import type { OrderStore } from './order-store.ts'
+
+/** Entries of one page of a history. */
+export const historyLength = 25
+
+/** One entry that moved an account, with what proves it. */
+export interface HistoryLine {
+  /** What the entry's hash covers (SPEC-86), and the hash of the entry before. */
+  readonly content: string
+  readonly previous: string
+  /** The wallet's order that it carries out, and the answer. */
+  readonly order?: { readonly order: string; readonly answer: string }
+  /** Energy of a meter: the signed records that it was counted between. */
+  readonly records?: readonly string[]
+}
+
+/** What an owner holds at one moment, and a page of what made it so. */
+export interface HistoryPage {
+  readonly holdings: Holdings
+  /** The journal's last entry. */
+  readonly head: NamedEntry
+  readonly lines: readonly (HistoryLine & { readonly name: NamedEntry })[]
+  /** Whether older ones follow. */
+  readonly more: boolean
+}
+
+interface Row extends Omit<Entry, 'postings'> {
+  readonly previous_hash: string
+  readonly hash: string
+}
+
+/** The accounts of one owner, by their classes. */
+export const accountsOf = (owner: string): readonly string[] => holdingClasses.map((name) => `${name}:${owner}`)
+
+// The index is partial: only a query that says so again may use it.
+const page = `SELECT entry FROM (SELECT DISTINCT entry FROM posting WHERE account = ? AND entry < ?
+  AND account NOT GLOB 'minted:*' AND account NOT GLOB 'burned:*' ORDER BY entry DESC LIMIT ?)`
+
+/** Reads what moved owners' accounts, newest first, in pages that cost the same however long the history is. */
+export class History {
+  readonly #db: Database
+  readonly #orders: OrderStore
+  readonly #page: Statement<unknown[], { entry: number }>
+  readonly #entry: Statement<[number], Row>
+  readonly #postings: Statement<[number], Posting>
+  readonly #balance: Statement<[string], { amount: bigint }>
+  readonly #head: Statement<[], { id: number; hash: string }>
+
+  constructor(db: Database, orders: OrderStore) {
+    this.#db = db
+    this.#orders = orders
+    const each = holdingClasses.map(() => page).join(' UNION ')
+    this.#page = db.prepare(`${each} ORDER BY entry DESC LIMIT ?`)
+    this.#entry = db.prepare('SELECT id, at, kind, claim, point, note, previous_hash, hash FROM entry WHERE id = ?')
+    this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
+    this.#balance = db.prepareWide('SELECT amount FROM balance WHERE account = ?')
+    this.#head = db.prepare('SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1')
+  }
+
+  /** What an owner holds now, and at most `limit` of the entries before `before` (0: the newest). All at one moment. */
+  read(owner: string, { before = 0, limit = historyLength }: { before?: number; limit?: number } = {}): HistoryPage {
+    return this.#db.read(() => {
+      const { id = 0, hash = genesisHash } = this.#head.get() ?? {}
+      const below = before === 0 ? id + 1 : before
+      const asked = accountsOf(owner).flatMap((account) => [account, below, limit + 1])
+      const found = limit === 0 ? [] : this.#page.all(...asked, limit + 1)
+      const lines = found.slice(0, limit).map(({ entry }) => this.#line(entry))
+      return { holdings: this.#holdings(owner), head: [id, hash], lines, more: found.length > limit }
+    })
+  }
+
+  #holdings(owner: string): Holdings {
+    const amountOf = (name: HoldingClass) => this.#balance.get(`${name}:${owner}`)?.amount ?? 0n
+    return toHoldings(amountOf)
+  }
+
+  #line(id: number): HistoryPage['lines'][number] {
+    const row = this.#entry.get(id)
+    if (row === undefined) throw new RangeError(`entry ${id}: has postings and is not there`)
+    const { previous_hash: previous, hash, ...fields } = row
+    const entry: Entry = { ...fields, postings: this.#postings.all(id) }
+    return { name: [id, hash], content: formatEntry(entry), previous, ...this.#proofOf(entry) }
+  }
+
+  // A remainder rests on all meters below it, which are not this owner's alone: `prove` and `trace` tell of it.
+  #proofOf({ id, kind, claim }: Entry): Pick<HistoryLine, 'order' | 'records'> {
+    const known = this.#orders.find(orderIdOf(claim) ?? '')
+    if (known !== undefined) return { order: { order: known.order, answer: known.answer } }
+    if (kind !== 'claim' && kind !== 'session') return {}
+    const { from, record } = traceEntry(this.#db, id)
+    return { records: [from, record].flatMap((each) => (each === null ? [] : [each.text])) }
+  }
+}

@@ -1,0 +1,84 @@
+import test from 'ava'
+import fc from 'fast-check'
+import { signerOf } from '../../test/arbitraries.ts'
+import { type Address, addressOf } from '../account.ts'
+import { signDocument } from '../document.ts'
+import { inquiryKinds, maxInquiryLength, parseInquiry, signInquiry } from './inquiry.ts'
+import { parseStatement, type StatementFacts, signStatement, toHoldings } from './statement.ts'
+
+const ada = signerOf(40)
+const ledgerKey = signerOf(41)
+const ledger = addressOf(ledgerKey.publicKey)
+const account = addressOf(ada.publicKey)
+
+test('SPEC-156: a question says the same when it is read, and by whom it was signed', (t) => {
+  const whole = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
+  fc.assert(
+    fc.property(
+      fc.constantFrom(account, 'ada', 'driver 7'),
+      whole,
+      fc.constantFrom(...inquiryKinds),
+      whole,
+      (...of) => {
+        const [who, expiresAt, kind, from] = of
+        const facts = { ledger, account: who, expiresAt, kind, from }
+        const inquiry = signInquiry(facts, ada)
+        t.like(parseInquiry(inquiry.text), { ...facts, signer: account, id: inquiry.id })
+      },
+    ),
+    { numRuns: 10 },
+  )
+})
+
+test('SPEC-156: a question for another key’s address, an altered one or none at all is refused', (t) => {
+  const facts = { ledger, account: 'ada', expiresAt: 5, kind: 'history', from: 7 } as const
+  const { text } = signInquiry(facts, ada)
+  t.throws(() => signInquiry({ ...facts, account: ledger }, ada), { code: 'inquiry/forbidden' })
+  t.throws(() => parseInquiry(text.replace('"ada"', '"bea"')), { code: 'inquiry/forbidden' })
+  t.throws(() => parseInquiry(text.replace('"from":7', '"from":8')), { code: 'inquiry/forbidden' })
+  for (const bad of ['', 'hello', `${text}${' '.repeat(maxInquiryLength)}`, text.replace('"v":1', '"v":2')]) {
+    t.throws(() => parseInquiry(bad), { code: 'inquiry/invalid' })
+  }
+  for (const change of [{ account: '0xABC' }, { ledger: 'x' as Address }, { from: -1 }, { expiresAt: 1.5 }]) {
+    t.throws(() => signInquiry({ ...facts, ...change }, ada), { code: 'inquiry/invalid' })
+  }
+})
+
+test('SPEC-155: a statement says the same when it is read, and nobody but the ledger can have made it', (t) => {
+  const digest = fc.stringMatching(/^[0-9a-f]{64}$/)
+  const units = fc.bigInt({ min: -(10n ** 18n), max: 10n ** 18n })
+  const whole = fc.nat()
+  const facts: fc.Arbitrary<StatementFacts> = fc.record({
+    inquiry: digest,
+    account: fc.constantFrom(account, 'ada', 'Zoë'),
+    at: whole,
+    holdings: fc.record({ owner: units, held: units, grid: units, eea: units, 'eea-held': units }),
+    orders: whole,
+    entries: whole,
+    journal: digest,
+    lines: fc.array(fc.tuple(fc.integer({ min: 1 }), digest), { maxLength: 5 }),
+    more: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(facts, (statement) => {
+      const text = signStatement(statement, ledgerKey)
+      const { text: read, ledger: key, ...rest } = parseStatement(text)
+      t.is(read, text)
+      t.is(addressOf(key), ledger)
+      t.deepEqual(rest, statement)
+    }),
+    { numRuns: 10 },
+  )
+  const holdings = toHoldings((name) => (name === 'grid' ? -3n : 5n))
+  const [zeros, at] = ['0'.repeat(64), 9]
+  const one = { inquiry: zeros, account, at, holdings, orders: 0, entries: 1, journal: zeros, lines: [], more: false }
+  const text = signStatement(one, ledgerKey)
+  for (const bad of [
+    text.replace('"grid":"-3"', '"grid":"-4"'),
+    text.replace('"grid":"-3"', '"grid":"-03"'),
+    text.replace('WATT-STATEMENT', 'WATT-RECEIPT'),
+    signDocument('WATT-STATEMENT', { v: 1 }, ledgerKey),
+  ]) {
+    t.throws(() => parseStatement(bad), { code: 'receipt/invalid' })
+  }
+})
