@@ -1,9 +1,10 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { type GatewayId, makeGatewayId, parseTopic, WattError } from '@wattline/protocol'
-import { Aedes, type Client } from 'aedes'
+import { type GatewayId, ledgerTopicFilters, makeGatewayId, parseTopic, WattError } from '@wattline/protocol'
+import { Aedes, type AedesPublishPacket, type Client } from 'aedes'
 import type { EmbeddedConfig } from './config.ts'
+import type { ConnectionEvents, Link, Way } from './mqtt/connection.ts'
 
 /** The largest MQTT packet that is taken; public brokers allow no more either. A longer one ends the connection. */
 const maxPacketLength = 128 * 1024
@@ -13,25 +14,18 @@ const drainTimeoutMs = 5000
 /** What the embedded broker tells of itself. */
 export type BrokerLog = (event: string, fields: Readonly<Record<string, unknown>>) => void
 
-/** A running broker and how the ledger itself gets in. */
-export interface Broker {
+/** A running broker, and the ledger's own way in. */
+export interface Broker extends Way {
   readonly host: string
   readonly port: number
-  readonly url: string
-  readonly username: string
-  readonly password: string
   close(): Promise<void>
 }
-
-/** The ledger's own name at its broker; no gateway can have it. */
-const ledgerName = '$ledger'
 
 /** Starts the embedded MQTT broker. */
 export async function startBroker(config: EmbeddedConfig, log: BrokerLog): Promise<Broker> {
   const { host, port, credentialsFile } = config
-  const password = randomBytes(24).toString('hex')
   const gateways = credentialsFile === undefined ? undefined : readCredentials(credentialsFile)
-  const access = new Access(password, gateways, log)
+  const access = new Access(gateways, log)
   const aedes = await Aedes.createBroker({
     concurrency: 200,
     queueLimit: 10_000,
@@ -61,8 +55,7 @@ export async function startBroker(config: EmbeddedConfig, log: BrokerLog): Promi
     host,
     port: address.port,
     url: `mqtt://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
-    username: ledgerName,
-    password,
+    open: (events) => new InnerLink(aedes, events),
     close: () => closeBroker(aedes, server),
   }
 }
@@ -91,29 +84,70 @@ function closeAedes(aedes: Aedes): Promise<void> {
   return new Promise((resolve) => aedes.close(() => resolve()))
 }
 
+/**
+ * The ledger's link to the broker in its own process: no socket lies between them, and nothing is written and parsed once
+ * more. The broker has acknowledged to a gateway what comes here before it is stored, as any broker would: that frees
+ * nothing there, only a receipt does.
+ */
+class InnerLink implements Link {
+  readonly #aedes: Aedes
+  readonly #deliver: (packet: AedesPublishPacket, done: () => void) => void
+  #held: (() => void)[] = []
+  #closed = false
+  connected = false
+
+  constructor(aedes: Aedes, events: ConnectionEvents) {
+    this.#aedes = aedes
+    // The broker reads on from a gateway once its packets are taken; so many packets of all are under way at most.
+    this.#deliver = ({ topic, payload }, done) => {
+      if (this.#closed) return done()
+      const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
+      if (events.received({ topic, payload: bytes, acknowledge: () => {} })) done()
+      else this.#held.push(done)
+    }
+    let left = ledgerTopicFilters.length
+    const subscribed = () => {
+      if (--left > 0 || this.#closed) return
+      this.connected = true
+      events.connected()
+    }
+    for (const filter of ledgerTopicFilters) aedes.subscribe(filter, this.#deliver, subscribed)
+  }
+
+  publish(topic: string, text: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const packet = { cmd: 'publish', topic, payload: Buffer.from(text), qos: 1, retain: false, dup: false } as const
+      this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  resume(): void {
+    for (const done of this.#held.splice(0)) done()
+  }
+
+  close(): Promise<void> {
+    this.#closed = true
+    this.connected = false
+    this.resume()
+    return Promise.resolve()
+  }
+}
+
 /** Who may do what. Without credentials (loopback only) any client may speak for any gateway, but not for the ledger. */
 class Access {
-  readonly #password: Buffer
   readonly #gateways: ReadonlyMap<string, Buffer> | undefined
   readonly #log: BrokerLog
-  readonly #ledger = new WeakSet<Client>()
   readonly #names = new WeakMap<Client, GatewayId>()
 
-  constructor(password: string, gateways: ReadonlyMap<string, Buffer> | undefined, log: BrokerLog) {
-    this.#password = digest(password)
+  constructor(gateways: ReadonlyMap<string, Buffer> | undefined, log: BrokerLog) {
     this.#gateways = gateways
     this.#log = log
   }
 
   admit(client: Client, username: string | undefined, secret: Buffer | undefined): boolean {
     const given = digest(secret ?? '')
-    if (username === ledgerName) {
-      const isLedger = timingSafeEqual(given, this.#password)
-      if (isLedger) this.#ledger.add(client)
-      return isLedger
-    }
     // A session belongs to whoever has its client id: taking another's would cut that gateway off.
-    const stolen = client.id === ledgerClientId || (client.id !== username && this.#gateways?.has(client.id) === true)
+    const stolen = client.id !== username && this.#gateways?.has(client.id) === true
     const expected = this.#gateways?.get(username ?? '')
     const known = this.#gateways === undefined || (expected !== undefined && timingSafeEqual(given, expected))
     if (stolen || !known) {
@@ -125,20 +159,17 @@ class Access {
   }
 
   mayPublish(client: Client | null, topic: string): boolean {
-    if (client === null || this.#ledger.has(client)) return true
+    if (client === null) return true
     const parsed = parseTopic(topic)
     if (parsed === undefined || parsed.kind === 'receipt') return false
     return this.#gateways === undefined || parsed.gatewayId === this.#names.get(client)
   }
 
   maySubscribe(client: Client, filter: string): boolean {
-    if (this.#ledger.has(client) || this.#gateways === undefined) return true
+    if (this.#gateways === undefined) return true
     return filter.startsWith(`wattline/v1/${this.#names.get(client)}/`)
   }
 }
-
-/** The ledger's client id at its own broker. */
-export const ledgerClientId = 'wattline-ledger'
 
 function digest(secret: string | Buffer): Buffer {
   return hash('sha256', secret, 'buffer')

@@ -43,19 +43,20 @@ export function look<T>(config: LedgerConfig, work: (db: Database) => T): T {
 export interface VerifyOptions {
   readonly everySignature?: boolean
   readonly chains?: boolean
+  readonly first?: boolean
   /** Files with signed heads and receipts, one a line. */
   readonly witness?: readonly string[]
 }
 
 /** Checks everything again. */
 export async function verifyLedger(config: LedgerConfig, options: VerifyOptions = {}): Promise<AuditReport> {
-  const { everySignature = false, witness = [] } = options
+  const { everySignature = false, first = false, witness = [] } = options
   const verifier = await pickVerifier(config.ledger.verifier)
   if (options.chains === true) return look(config, (db) => auditChains(db, verifier))
   // A running ledger goes on: the head must not be younger than the view of the tables.
   const witnesses = readWitnesses(config.ledger.dataDir, witness, verifier)
   const ledgerKey = readLedgerPublicKey(config.ledger.dataDir)
-  return look(config, (db) => auditLedger(db, verifier, { everySignature, witnesses, ledgerKey }))
+  return look(config, (db) => auditLedger(db, verifier, { everySignature, first, witnesses, ledgerKey }))
 }
 
 /** The signed head that a running ledger keeps beside its database. */

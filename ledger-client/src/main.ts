@@ -213,6 +213,7 @@ function addChecks(program: Command): void {
   lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again')
     .option('--every-signature', "check each signature, not only that of each epoch's last record")
     .option('--chains', 'only whether each record is authentic and in its place: quick, and nothing of bookings')
+    .option('--first', 'end as soon as it is certain which fault comes first')
     .option('--witness <file...>', 'signed heads and receipts, one a line, that the ledger must still hold')
     .action(async ({ config, json, ...options }: LookOptions & VerifyOptions) => {
       const report = await verifyLedger(loadConfig(config), options)

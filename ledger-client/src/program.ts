@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { formatPublicKey, type SignatureVerifier, WattError } from '@wattline/protocol'
-import { type Broker, ledgerClientId, startBroker } from './broker.ts'
+import { startBroker } from './broker.ts'
 import type { ExternalConfig, LedgerConfig } from './config.ts'
 import { openLedger } from './engine.ts'
 import type { ChainBackend, ChainBackendOptions } from './evm/chain-backend.ts'
@@ -10,7 +10,7 @@ import { startStatusServer } from './http.ts'
 import { loadLedgerKey, readKeyFile } from './ledger-key.ts'
 import type { Logger } from './log.ts'
 import { Metrics } from './metrics.ts'
-import type { ConnectionOptions } from './mqtt/connection.ts'
+import { type ConnectionOptions, wayTo } from './mqtt/connection.ts'
 import { MqttIntake } from './mqtt/intake.ts'
 import { openOrderDesk } from './orders/desk.ts'
 import { OrderPages, type OrderWatch } from './orders/order-pages.ts'
@@ -62,19 +62,19 @@ export async function startLedger(
     if (http !== undefined) started.push(() => http.close())
     const broker = 'embedded' in config.mqtt ? await startEmbedded(config.mqtt.embedded, log) : undefined
     if (broker !== undefined) started.push(() => broker.close())
-    const connection = broker === undefined ? toConnection(config.mqtt) : embeddedConnection(broker)
+    const way = broker ?? wayTo(toConnection(config.mqtt))
     const failed = Promise.withResolvers<unknown>()
     const chain = await openBackend(config, { dataDir, db: engine.db, registry: engine.registry, health, log })
     if (chain !== undefined) started.push(() => chain.stop())
     const receipts = new Receipts(engine.registry, signer, systemClock, chain?.placeOf)
-    const intake = new MqttIntake(connection, { engine, receipts, health, metrics, log, fatal: failed.resolve })
+    const intake = new MqttIntake(way, { engine, receipts, health, metrics, log, fatal: failed.resolve })
     started.push(() => intake.stop())
     chain?.run((points) => intake.announce(points)).catch(failed.resolve)
     const anchors = new Anchors({ db: engine.db, ledger: engine.ledger, signer, clock: systemClock })
     started.push(startAnchoring(anchors, { health, log }))
     log.info({
       event: 'ledger.started',
-      mqtt: connection.url,
+      mqtt: way.url,
       ...(http === undefined ? {} : { httpPort: http.port }),
       verifier: verifier.name,
       enrolment,
@@ -84,7 +84,7 @@ export async function startLedger(
       ledger: desk.orders.address,
     })
     const ports = http === undefined ? {} : { httpPort: http.port }
-    return { mqttUrl: connection.url, ...ports, failed: failed.promise, stop }
+    return { mqttUrl: way.url, ...ports, failed: failed.promise, stop }
   } catch (error) {
     await stop()
     throw error
@@ -136,12 +136,8 @@ function keepHead(head: HeadFile, log: Logger): () => void {
   }
 }
 
-function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): Promise<Broker> {
+function startEmbedded(config: Parameters<typeof startBroker>[0], log: Logger): ReturnType<typeof startBroker> {
   return startBroker(config, (event, fields) => log.warn({ event, ...fields }))
-}
-
-function embeddedConnection({ url, username, password }: Broker): ConnectionOptions {
-  return { url, clientId: ledgerClientId, username, password }
 }
 
 function toConnection(config: LedgerConfig['mqtt']): ConnectionOptions {

@@ -16,11 +16,20 @@ import { checkWitnesses, noWitnesses, type Witnesses } from './witness.ts'
 export interface AuditOptions {
   /** Checks the signature of each record, also where a later one and a seal show that it is authentic. */
   readonly everySignature?: boolean
+  /** Ends as soon as it is certain which fault comes first, and gives that one. */
+  readonly first?: boolean
   /** What the ledger has signed once, and must still hold. */
   readonly witnesses?: Witnesses
   /** Must have signed the anchors. */
   readonly ledgerKey?: PublicKey | undefined
 }
+
+/** SPEC-55: faults are told by what they are of, causes before what follows from them. */
+const kinds = ['file', 'chain', 'journal', 'booking', 'late'] as const
+type FaultKind = (typeof kinds)[number]
+
+/** A part of the check, and the first kind of fault that it may find. */
+type Part = readonly [kind: FaultKind, check: () => unknown]
 
 /**
  * Checks everything again that the ledger claims: nothing is taken from a stored result that can be worked out. Records
@@ -28,41 +37,82 @@ export interface AuditOptions {
  * and by the hash of each record and entry.
  */
 export function auditLedger(db: Database, verifier: SignatureVerifier, options: AuditOptions = {}): AuditReport {
-  const { everySignature = false, witnesses = noWitnesses, ledgerKey } = options
-  return db.read(() => {
-    const [file, chain, journal, booking] = [new Faults(), new Faults(), new Faults(), new Faults()]
-    const problem = db.quickCheck()
-    if (problem !== undefined) file.add('file', 'storage/corrupt', problem)
+  return db.read(() => new Audit(db, verifier, options).run())
+}
+
+class Audit {
+  readonly #db: Database
+  readonly #verifier: SignatureVerifier
+  readonly #options: AuditOptions
+  readonly #faults: Readonly<Record<FaultKind, Faults>>
+  readonly #counts = { points: 0, records: 0, entries: 0, accounts: 0, anchors: 0 }
+  readonly #checks = { signatures: 0, byHash: 0, witnesses: 0 }
+
+  constructor(db: Database, verifier: SignatureVerifier, options: AuditOptions) {
+    this.#db = db
+    this.#verifier = verifier
+    this.#options = options
+    const make = () => new Faults(options.first === true ? 1 : 100)
+    this.#faults = { file: make(), chain: make(), journal: make(), booking: make(), late: make() }
+  }
+
+  run(): AuditReport {
+    const parts = this.#parts()
+    for (const [at, [, check]] of parts.entries()) {
+      check()
+      if (this.#options.first === true && this.#isSettled(parts.slice(at + 1))) break
+    }
+    const found = kinds.flatMap((kind) => this.#faults[kind].found)
+    const faults = found.slice(0, this.#options.first === true ? 1 : 100)
+    return { ok: faults.length === 0, faults, counts: this.#counts, checks: this.#checks }
+  }
+
+  // Whether nothing that is left to check could find a fault that is told before the first one here.
+  #isSettled(left: readonly Part[]): boolean {
+    const first = kinds.findIndex((kind) => this.#faults[kind].found.length > 0)
+    return first >= 0 && left.every(([kind]) => kinds.indexOf(kind) >= first)
+  }
+
+  #parts(): readonly Part[] {
+    const { everySignature = false, witnesses = noWitnesses, ledgerKey } = this.#options
+    const [db, verifier, counts, checks] = [this.#db, this.#verifier, this.#counts, this.#checks]
+    const { file, chain, journal, booking, late } = this.#faults
+    this.#checkFile()
     const registry = new Registry(db)
     const points = readPoints(registry, file)
+    counts.points = points.length
+    checks.witnesses = witnesses.seals.length + witnesses.receipts.length
     const stated = readStatedTerms(db)
-    const late = new Faults()
     const seals = new SealAudit(db, witnesses.seals, late)
     const signatures = new SignatureAudit({ db, verifier, seals }, { every: everySignature })
     const audit = new RecordAudit({ db, registry, signatures }, stated)
-    let records = 0
-    for (const point of points) records += audit.check(point, { chain, booking })
-    checkPoints(db, points, journal)
-    checkStrays(db, chain)
-    new StandingAudit({ db, verifier }, stated, journal).check(points)
-    const { entries, accounts } = new JournalAudit(db, journal).check()
-    new OrderAudit(db, verifier, booking).check()
-    checkWitnesses(db, witnesses, late)
-    const anchors = auditAnchors(db, { verifier, ledgerKey }, late)
-    for (const { first, last } of seals.broken) {
-      late.add('records', 'storage/corrupt', `rows ${first} to ${last}: not the texts that were sealed`)
+    const checkPoint = (point: Point) => {
+      counts.records += audit.check(point, { chain, booking })
+      Object.assign(checks, { signatures: signatures.signatures, byHash: signatures.byHash })
     }
-    // The chain's faults come first: they are the cause, what does not fit the journal and the seals follows from them.
-    const faults = [file, chain, journal, booking, late].flatMap(({ found }) => found).slice(0, 100)
-    const witnessed = witnesses.seals.length + witnesses.receipts.length
-    const checks = { signatures: signatures.signatures, byHash: signatures.byHash, witnesses: witnessed }
-    return {
-      ok: faults.length === 0,
-      faults,
-      counts: { points: points.length, records, entries, accounts, anchors },
-      checks,
-    }
-  })
+    return [
+      ...points.map((point): Part => ['chain', () => checkPoint(point)]),
+      ['chain', () => checkStrays(db, chain)],
+      ['journal', () => checkPoints(db, points, journal)],
+      ['journal', () => new StandingAudit({ db, verifier }, stated, journal).check(points)],
+      ['journal', () => Object.assign(counts, new JournalAudit(db, journal).check())],
+      ['booking', () => new OrderAudit(db, verifier, booking).check()],
+      ['late', () => checkWitnesses(db, witnesses, late)],
+      ['late', () => Object.assign(counts, { anchors: auditAnchors(db, { verifier, ledgerKey }, late) })],
+      ['late', () => tellBroken(seals, late)],
+    ]
+  }
+
+  #checkFile(): void {
+    const problem = this.#db.quickCheck()
+    if (problem !== undefined) this.#faults.file.add('file', 'storage/corrupt', problem)
+  }
+}
+
+function tellBroken(seals: SealAudit, faults: Faults): void {
+  for (const { first, last } of seals.broken) {
+    faults.add('records', 'storage/corrupt', `rows ${first} to ${last}: not the texts that were sealed`)
+  }
 }
 
 // A row that cannot be read at all is a fault like any other.

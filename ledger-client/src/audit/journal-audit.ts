@@ -30,8 +30,9 @@ interface EntryRow extends Omit<Entry, 'postings'> {
 export class JournalAudit {
   readonly #db: Database
   readonly #faults: Faults
-  readonly #postings: Statement<[number], Posting>
-  readonly #record: Statement<[string, number, number], { text: string; terms: number }>
+  readonly #points: ReadonlyMap<string, number>
+  readonly #record: Statement<[number, number, number], { id: number; terms: number }>
+  readonly #text: Statement<[number], { text: string }>
   readonly #balances = new Map<string, Wh>()
   /** By the entry that states the terms: what is settled late is booked by those of its record. */
   readonly #owners = new Map<number, { readonly point: string | null; readonly owner: string }>()
@@ -40,26 +41,21 @@ export class JournalAudit {
   constructor(db: Database, faults: Faults) {
     this.#db = db
     this.#faults = faults
-    this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
-    this.#record = db.prepare(
-      `SELECT text, record.terms FROM record JOIN point ON point.id = record.point
-       WHERE point.name = ? AND record.epoch = ? AND record.sequence = ?`,
-    )
+    const points = db.prepare<[], { id: number; name: string }>('SELECT id, name FROM point').all()
+    this.#points = new Map(points.map(({ id, name }) => [name, id]))
+    this.#record = db.prepare('SELECT id, terms FROM record WHERE point = ? AND epoch = ? AND sequence = ?')
+    this.#text = db.prepare('SELECT text FROM record WHERE id = ?')
     this.#transfers = new TransferAudit(db, (account) => this.#balances.get(account) ?? 0n)
   }
 
   /** Gives the number of entries and accounts. */
   check(): { readonly entries: number; readonly accounts: number } {
-    const rows = this.#db.prepare<[], EntryRow>(
-      'SELECT id, at, kind, claim, point, note, previous_hash, hash FROM entry ORDER BY id',
-    )
     let previous = { id: 0, hash: genesisHash }
-    for (const row of rows.iterate()) {
-      const { hash, previous_hash: previousHash, ...fields } = row
-      const entry: Entry = { ...fields, postings: this.#postings.all(row.id) }
+    for (const { entry, hash, previousHash } of readEntries(this.#db)) {
       this.#checkLink(entry, { hash, previousHash }, previous)
       this.#checkPostings(entry)
       previous = { id: entry.id, hash }
+      if (this.#faults.isFull) return { entries: previous.id, accounts: this.#balances.size }
     }
     this.#checkClaims()
     return { entries: previous.id, accounts: this.#checkBalances() }
@@ -138,13 +134,13 @@ export class JournalAudit {
       this.#faults.add(place, 'journal/broken', `claim '${entry.claim}' of '${entry.point}' names no record`)
       return
     }
-    const record = this.#record.get(point, Number(epoch), Number(sequence))
+    const record = this.#record.get(this.#points.get(point) ?? 0, Number(epoch), Number(sequence))
     if (record === undefined) {
       this.#faults.add(place, 'journal/broken', `claim '${entry.claim}': there is no such record`)
       return
     }
     // Who pays for a session stands in the signed text; that it is one, the audit of the records shows.
-    const driver = entry.kind === 'session' ? driverIn(record.text) : undefined
+    const driver = entry.kind === 'session' ? driverIn(this.#text.get(record.id)?.text ?? '') : undefined
     const stated = this.#owners.get(record.terms)
     const owner = driver ?? (stated?.point === point ? stated.owner : '')
     const amountOf = (account: string) => entry.postings.find((posting) => posting.account === account)?.amount ?? 0n
@@ -177,6 +173,29 @@ export class JournalAudit {
     }
     this.#transfers.finish(this.#faults)
     return stored.size
+  }
+}
+
+/** Entries that are in memory at once: a statement for each would cost more than all that is checked of it. */
+const chunk = 1000
+
+function* readEntries(db: Database): Generator<{ entry: Entry; hash: string; previousHash: string }> {
+  const entries = db.prepare<[number, number], EntryRow>(
+    `SELECT id, at, kind, claim, point, note, previous_hash, hash FROM entry WHERE id > ? ORDER BY id LIMIT ?`,
+  )
+  const postings = db.prepareWide<[number, number], Posting & { entry: bigint }>(
+    'SELECT entry, account, amount FROM posting WHERE entry BETWEEN ? AND ? ORDER BY entry, line',
+  )
+  for (let last = Number.MIN_SAFE_INTEGER; ; ) {
+    const rows = entries.all(last, chunk)
+    const [first, end] = [rows[0], rows.at(-1)]
+    if (first === undefined || end === undefined) return
+    const of = Map.groupBy(postings.all(first.id, end.id), ({ entry }) => Number(entry))
+    for (const { hash, previous_hash: previousHash, ...fields } of rows) {
+      const moved = (of.get(fields.id) ?? []).map(({ account, amount }) => ({ account, amount }))
+      yield { entry: { ...fields, postings: moved }, hash, previousHash }
+    }
+    last = end.id
   }
 }
 

@@ -7,7 +7,7 @@ import { plantedFaults } from '../../test/planted-faults.ts'
 import { fastVerifier, tempDir } from '../../test/rig.ts'
 import { headFile } from '../head.ts'
 import { Database, databaseFile, openDatabase } from '../store/database.ts'
-import { auditLedger } from './audit.ts'
+import { type AuditOptions, auditLedger } from './audit.ts'
 import { auditChains } from './chain-audit.ts'
 import { readWitnesses } from './witness.ts'
 
@@ -32,7 +32,10 @@ const records = makeFullLedger({
 const witnesses = readWitnesses(dataDir, [], fastVerifier)
 
 /** Audits with a fault that is gone again afterwards. */
-function auditWith(plant: (db: Sqlite.Database) => void, { everySignature = false, chains = false } = {}) {
+function auditWith(
+  plant: (db: Sqlite.Database) => void,
+  { chains = false, ...options }: AuditOptions & { chains?: boolean } = {},
+) {
   const path = join(dataDir, databaseFile)
   const db = new Sqlite(path)
   try {
@@ -40,7 +43,7 @@ function auditWith(plant: (db: Sqlite.Database) => void, { everySignature = fals
     db.exec('BEGIN')
     plant(db)
     if (chains) return auditChains(new Database(path, db), fastVerifier)
-    return auditLedger(new Database(path, db), fastVerifier, { everySignature, witnesses })
+    return auditLedger(new Database(path, db), fastVerifier, { ...options, witnesses })
   } finally {
     db.close()
   }
@@ -51,16 +54,21 @@ test('SPEC-54: a sound ledger is sound, whether each signature is checked or the
   t.deepEqual(byHead.faults, [])
   // One of each point's epoch; the roof has two.
   t.deepEqual(byHead.checks, { signatures: 9, byHash: records - 9, witnesses: 1 })
+  t.deepEqual(
+    auditWith(() => {}, { first: true }),
+    byHead,
+  )
   const every = auditWith(() => {}, { everySignature: true })
   t.deepEqual(every.faults, [])
   t.deepEqual(every.checks, { signatures: records, byHash: 0, witnesses: 1 })
 })
 
 for (const { name, code, place, plant } of plantedFaults) {
-  test(`verify finds ${name}, and where`, (t) => {
+  test(`SPEC-55: verify finds ${name}, and where, also when only the first fault is asked for`, (t) => {
     const { faults } = auditWith(plant)
     t.is(String(faults[0]?.code), code, JSON.stringify(faults.slice(0, 3)))
     t.regex(faults[0]?.place ?? '', place)
+    t.deepEqual(auditWith(plant, { first: true }).faults, faults.slice(0, 1))
   })
 }
 

@@ -11,7 +11,6 @@ import {
   parseOcmfText,
   WattError,
 } from '@wattline/protocol'
-import type { Posting } from '../ledger/journal.ts'
 import { accountOf, type Booking } from '../ledger/ledger.ts'
 import { type Count, chargeRecord, claimedWh, countRecord } from '../mint.ts'
 import { isAfter, type Place, type Point, type Registry, type Terms } from '../points/registry.ts'
@@ -36,7 +35,14 @@ interface Row {
   readonly net_wh: bigint
   readonly booked_wh: bigint | null
   readonly settled: bigint | null
-  readonly key: string | null
+}
+
+/** An entry beside one of its postings; without any, the amount is null. */
+interface EntryLine {
+  readonly id: bigint
+  readonly kind: string
+  readonly account: string | null
+  readonly amount: bigint | null
 }
 
 /** A record that has been walked past, and the key of its epoch. */
@@ -48,8 +54,8 @@ interface Accepted extends Row {
 /** How far the check of one point has come. */
 interface Walk {
   readonly point: Point
-  /** By SPKI. */
-  readonly keys: ReadonlyMap<string, PublicKey>
+  /** By epoch. */
+  readonly keys: ReadonlyMap<bigint, PublicKey>
   previous: Accepted | undefined
   base: Base | undefined
   terms: bigint
@@ -88,8 +94,8 @@ export class RecordAudit {
   readonly #terms: ReadonlyMap<number, StatedTerms>
   readonly #below: BookedBelow
   readonly #rows: Statement<[number], Row>
-  readonly #entry: Statement<[string], { id: bigint; kind: string }>
-  readonly #postings: Statement<[bigint], Posting>
+  readonly #entry: Statement<[string], EntryLine>
+  readonly #epochs: Statement<[number], { epoch: bigint; key: string }>
   readonly #named: Statement<[number, number, string, bigint], unknown>
   readonly #certificate: Statement<[string, string], { text: string }>
   readonly #overtaken: Statement<[number, bigint, bigint, bigint], unknown>
@@ -102,14 +108,15 @@ export class RecordAudit {
     this.#terms = terms
     this.#below = new BookedBelow(db, registry)
     this.#rows = db.prepareWide(
-      `SELECT record.id, record.epoch, sequence, hash, tag, text, taken_at, terms, outcome, net_wh, booked_wh, settled,
-              point_key.key AS key
-       FROM record LEFT JOIN epoch ON epoch.point = record.point AND epoch.epoch = record.epoch
-       LEFT JOIN point_key ON point_key.id = epoch.key
-       WHERE record.point = ? ORDER BY record.epoch, sequence`,
+      `SELECT id, epoch, sequence, hash, tag, text, taken_at, terms, outcome, net_wh, booked_wh, settled
+       FROM record WHERE point = ? ORDER BY epoch, sequence`,
     )
-    this.#entry = db.prepareWide('SELECT id, kind FROM entry WHERE claim = ?')
-    this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ?')
+    this.#epochs = db.prepareWide(
+      'SELECT epoch, point_key.key FROM epoch JOIN point_key ON point_key.id = epoch.key WHERE epoch.point = ?',
+    )
+    this.#entry = db.prepareWide(
+      'SELECT id, kind, account, amount FROM entry LEFT JOIN posting ON posting.entry = id WHERE claim = ?',
+    )
     this.#named = db.prepareWide('SELECT 1 FROM record WHERE point = ? AND tag = ? AND hash = ? AND id < ?')
     this.#certificate = db.prepare('SELECT text FROM certificate WHERE point = ? AND hash = ?')
     this.#overtaken = db.prepare(
@@ -121,7 +128,7 @@ export class RecordAudit {
   check(point: Point, faults: { readonly chain: Faults; readonly booking: Faults }): number {
     const walk: Walk = {
       point,
-      keys: this.#enrolledKeys(point),
+      keys: this.#keysByEpoch(point),
       previous: undefined,
       base: undefined,
       terms: 0n,
@@ -160,9 +167,13 @@ export class RecordAudit {
   }
 
   // A key counts only where the journal says that it was enrolled, too.
-  #enrolledKeys(point: Point): ReadonlyMap<string, PublicKey> {
-    const keys = point.keys.map(({ key }) => [formatPublicKey(key), key] as const)
-    return new Map(keys.filter(([spki]) => this.#keysOf.get(point.id)?.has(spki)))
+  #keysByEpoch(point: Point): ReadonlyMap<bigint, PublicKey> {
+    const enrolled = new Map(point.keys.map(({ key }) => [formatPublicKey(key), key]))
+    const epochs = this.#epochs.all(point.rowId).flatMap(({ epoch, key: spki }) => {
+      const key = this.#keysOf.get(point.id)?.has(spki) === true ? enrolled.get(spki) : undefined
+      return key === undefined ? [] : [[epoch, key] as const]
+    })
+    return new Map(epochs)
   }
 
   #checkRecord(walk: Walk, row: Row): { readonly parsed: ParsedOcmf; readonly spki: PublicKey } {
@@ -175,7 +186,7 @@ export class RecordAudit {
         `the row says ${columns}, the text ${record.epoch}/${record.sequence}, ${hash}`,
       )
     }
-    const key = row.key === null ? undefined : walk.keys.get(row.key)
+    const key = walk.keys.get(row.epoch)
     if (key === undefined) throw new FoundFault('record/wrong-key', `no key is enrolled for epoch ${row.epoch}`)
     this.#checkLink(walk, row, parsed)
     const verdict = this.#parts.signatures.check(row, parsed, key)
@@ -279,9 +290,9 @@ export class RecordAudit {
   }
 
   #checkEntry(point: Point, claim: string, { mintWh, burnWh, kind }: Booked): void {
-    const entry = this.#entry.get(claim)
-    const postings = entry === undefined ? [] : this.#postings.all(entry.id)
-    const amountOf = (account: string) => postings.find((posting) => posting.account === account)?.amount ?? 0n
+    const lines = this.#entry.all(claim)
+    const [entry] = lines
+    const amountOf = (account: string) => lines.find((line) => line.account === account)?.amount ?? 0n
     const [minted, burned] = [-amountOf(accountOf.minted(point.id)), amountOf(accountOf.burned(point.id))]
     const moves = mintWh > 0n || burnWh > 0n
     const isRight = entry === undefined ? !moves : moves && entry.kind === kind

@@ -31,13 +31,21 @@ export interface AuditReport {
   }
 }
 
-const limit = 100
-
 /** Gathers faults up to a limit. */
 export class Faults {
   readonly found: Fault[] = []
+  readonly #limit: number
+
+  constructor(limit = 100) {
+    this.#limit = limit
+  }
+
+  /** Nothing more is taken: looking on is of no use. */
+  get isFull(): boolean {
+    return this.found.length >= this.#limit
+  }
 
   add(place: string, code: ErrorCode, message: string): void {
-    if (this.found.length < limit) this.found.push({ place, code, message })
+    if (!this.isFull) this.found.push({ place, code, message })
   }
 }

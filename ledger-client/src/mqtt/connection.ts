@@ -27,8 +27,29 @@ export interface ConnectionEvents {
   received(delivery: Delivery): boolean
 }
 
-/** The one MQTT connection of the ledger: a dumb pipe, the database is the store. Hides mqtt.js and its habits. */
-export class Connection {
+/** The ledger's way to a broker: a dumb pipe, the database is the store. */
+export interface Link {
+  readonly connected: boolean
+  /** Settles once the broker has the message, which may be after a reconnect. */
+  publish(topic: string, text: string): Promise<void>
+  /** Reads on after `received` has said stop. */
+  resume(): void
+  close(): Promise<void>
+}
+
+/** Where a broker is, for people, and how to get to it. */
+export interface Way {
+  readonly url: string
+  open(events: ConnectionEvents): Link
+}
+
+/** The way to a broker elsewhere. */
+export function wayTo(options: ConnectionOptions): Way {
+  return { url: options.url, open: (events) => new Connection(options, events) }
+}
+
+/** The one MQTT connection of the ledger. Hides mqtt.js and its habits. */
+export class Connection implements Link {
   readonly #client: MqttClient
   #resume: (() => void) | undefined
 
@@ -62,12 +83,10 @@ export class Connection {
     return this.#client.connected
   }
 
-  /** Publishes with QoS 1; settles once the broker has the message, which may be after a reconnect. */
   async publish(topic: string, text: string): Promise<void> {
     await this.#client.publishAsync(topic, text, { qos: 1 })
   }
 
-  /** Reads on after `received` has said stop. */
   resume(): void {
     const resume = this.#resume
     this.#resume = undefined

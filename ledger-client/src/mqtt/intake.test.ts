@@ -12,7 +12,7 @@ import { startStatusServer } from '../http.ts'
 import { makeLogger } from '../log.ts'
 import { Metrics } from '../metrics.ts'
 import { Receipts } from '../receipts.ts'
-import { Connection, type ConnectionOptions, type Delivery } from './connection.ts'
+import { Connection, type Delivery, type Way, wayTo } from './connection.ts'
 import { MqttIntake } from './intake.ts'
 
 interface Teardown {
@@ -25,17 +25,17 @@ const ledgerKey = ledgerSigner.publicKey
 async function embedded(t: Teardown) {
   const broker = await startBroker({ host: '127.0.0.1', port: 0 }, () => {})
   t.teardown(() => broker.close())
-  return { ...broker, clientId: 'wattline-ledger' }
+  return broker
 }
 
-function startIntake(t: Teardown, connection: ConnectionOptions, options: Parameters<typeof openRig>[1] = {}) {
+function startIntake(t: Teardown, way: Way, options: Parameters<typeof openRig>[1] = {}) {
   const rig = openRig(t, options)
   const { engine, clock } = rig
   const health = new Health()
   const levels = { waiting: () => engine.intake.waiting(), points: () => engine.registry.all().length }
   const metrics = new Metrics(levels)
   const failures: unknown[] = []
-  const intake = new MqttIntake(connection, {
+  const intake = new MqttIntake(way, {
     engine,
     health,
     metrics,
@@ -126,7 +126,8 @@ test('what was acknowledged does not come again, what was not does', async (t) =
   const subscribed = Promise.withResolvers<void>()
   const two = Promise.withResolvers<Delivery[]>()
   const seen: Delivery[] = []
-  const first = new Connection(broker, {
+  const options = { url: broker.url, clientId: 'ledger-1' }
+  const first = new Connection(options, {
     connected: () => subscribed.resolve(),
     disconnected: () => {},
     received: (delivery) => {
@@ -141,10 +142,10 @@ test('what was acknowledged does not come again, what was not does', async (t) =
   const [one] = await two.promise
   one?.acknowledge()
   // The acknowledgement is on its way; a round trip through the same connection comes after it.
-  await first.publish('wattline/v1/gw-9/a/receipt', 'x')
+  await first.publish('wattline/v1/gw-9/a/record', 'x')
   await first.close()
   const again = Promise.withResolvers<string>()
-  const second = new Connection(broker, {
+  const second = new Connection(options, {
     connected: () => {},
     disconnected: () => {},
     received: ({ payload, acknowledge }) => {
@@ -249,7 +250,7 @@ test('a broker elsewhere: Mosquitto, and Mosquitto after a restart', async (t) =
   )
   const first = await startMosquitto(t, folder)
   const url = `mqtt://127.0.0.1:${port}`
-  const { engine } = startIntake(t, { url, clientId: 'ledger-1' })
+  const { engine } = startIntake(t, wayTo({ url, clientId: 'ledger-1' }))
   const gateway = await connectGateway(t, url, { ledgerKey })
   const roof = new Device({ meter: 'roof', role: 'producer' })
   const house = new Device({ meter: 'house', role: 'consumer' })
@@ -303,7 +304,7 @@ test('a broker elsewhere over TLS, with a client certificate', async (t) => {
   writeFileSync(file('mosquitto.conf'), `${lines.join('\n')}\n`)
   await startMosquitto(t, folder)
   const files = { caFile: file('cert.pem'), certFile: file('cert.pem'), keyFile: file('key.pem') }
-  const { health } = startIntake(t, { url: `mqtts://127.0.0.1:${port}`, clientId: 'ledger-1', tls: files })
+  const { health } = startIntake(t, wayTo({ url: `mqtts://127.0.0.1:${port}`, clientId: 'ledger-1', tls: files }))
   while (health.troubles().length > 0) await new Promise((resolve) => setTimeout(resolve, 10))
   t.pass()
 })

@@ -6,7 +6,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Answer, Outcome } from '../pipeline.ts'
 import type { Receipts } from '../receipts.ts'
 import { toMessage } from '../store/intake.ts'
-import { Connection, type ConnectionOptions, type Delivery } from './connection.ts'
+import type { Delivery, Link, Way } from './connection.ts'
 
 const limits = {
   /** Messages and bytes that wait in memory for their commit; beyond, nothing more is read from the broker. */
@@ -39,7 +39,7 @@ export interface IntakeParts {
  */
 export class MqttIntake {
   readonly #parts: IntakeParts
-  readonly #connection: Connection
+  readonly #link: Link
   readonly #queue: Delivery[] = []
   readonly #answers = new Map<PointId, Answer>()
   readonly #shed = new Set<PointId>()
@@ -53,16 +53,16 @@ export class MqttIntake {
   #retry: NodeJS.Timeout | undefined
   readonly #watch: NodeJS.Timeout
 
-  constructor(options: ConnectionOptions, parts: IntakeParts) {
+  constructor({ url, open }: Way, parts: IntakeParts) {
     this.#parts = parts
     for (const { id } of parts.engine.registry.all()) this.#known.add(id)
     parts.engine.db.onStale(() => {
       this.#othersWrote = true
     })
-    parts.health.raise({ code: 'mqtt/disconnected', message: `${options.url}: not connected yet` })
-    this.#connection = new Connection(options, {
-      connected: () => this.#connected(options.url),
-      disconnected: (reason) => this.#disconnected(options.url, reason),
+    parts.health.raise({ code: 'mqtt/disconnected', message: `${url}: not connected yet` })
+    this.#link = open({
+      connected: () => this.#connected(url),
+      disconnected: (reason) => this.#disconnected(url, reason),
       received: (delivery) => this.#receive(delivery),
     })
     // What was stored before a crash is processed now; what the command line changes is noticed.
@@ -81,7 +81,7 @@ export class MqttIntake {
     clearInterval(this.#watch)
     clearTimeout(this.#retry)
     this.#stopped = true
-    await this.#connection.close()
+    await this.#link.close()
   }
 
   #connected(url: string): void {
@@ -147,7 +147,7 @@ export class MqttIntake {
     metrics.shed(shed.length)
     for (const { topic } of shed) this.#rememberShed(topic)
     this.#report(outcome)
-    if (this.#queue.length < limits.queueLength && this.#queueBytes < limits.queueBytes) this.#connection.resume()
+    if (this.#queue.length < limits.queueLength && this.#queueBytes < limits.queueBytes) this.#link.resume()
   }
 
   #rememberShed(topic: string): void {
@@ -190,11 +190,11 @@ export class MqttIntake {
   #publish(): void {
     const { receipts, log } = this.#parts
     for (const [id, answer] of this.#answers) {
-      if (this.#inFlight >= limits.receiptsInFlight || !this.#connection.connected || this.#stopped) return
+      if (this.#inFlight >= limits.receiptsInFlight || !this.#link.connected || this.#stopped) return
       this.#answers.delete(id)
       const { topic, text } = receipts.make(id, answer)
       this.#inFlight++
-      this.#connection.publish(topic, text).then(
+      this.#link.publish(topic, text).then(
         () => {
           this.#inFlight--
           this.#parts.metrics.receiptPublished()
