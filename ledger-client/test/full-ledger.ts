@@ -3,7 +3,7 @@ import { HeadFile } from '../src/head.ts'
 import { Device, fastVerifier, type Message, TestClock, testSigner } from './rig.ts'
 
 // A ledger that has seen everything there is: a house with what hangs behind it, a charging point with sessions, an
-// epoch after a restore, a revoked key, a frozen point, and producers that fill it up. Each record goes the way that a
+// epoch after a restore, a revoked key, a frozen point, a swapped meter, and producers that fill it up. Each record goes the way that a
 // record goes: signed, sent as text or frame, stored, verified, booked.
 
 /** The number of the key that is revoked in the end. */
@@ -57,6 +57,8 @@ export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLe
     if (waiting.length >= batch) flush()
     after?.(n, engine, head)
   }
+  // Somebody has put another meter in the first field.
+  for (const field of fields.slice(0, 1)) waiting.push(field.read({ export: 3n }, { state: 're-based' }))
   flush()
   spoil(engine, old, twin)
   head.write()

@@ -93,14 +93,18 @@ function timeOf(text: string): number {
 
 type EntryRow = Omit<Entry, 'postings'> & { previous_hash: string; hash: string }
 
-/** Hashes the last entry again, as a forger would who knows how. */
-function rehashLast(db: Sqlite.Database): void {
-  const row = db.prepare<[], EntryRow>('SELECT * FROM entry ORDER BY id DESC LIMIT 1').get()!
-  const postings = db
-    .prepare<[number], Posting>('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
-    .all(row.id)
-  const { previous_hash, hash: _old, ...entry } = row
-  db.prepare('UPDATE entry SET hash = ? WHERE id = ?').run(hashEntry(previous_hash, { ...entry, postings }), row.id)
+/** Hashes entries again from one on, as a forger would who knows how. */
+function rehashFrom(db: Sqlite.Database, from: number): void {
+  const rows = db.prepare<[number], EntryRow>('SELECT * FROM entry WHERE id >= ? ORDER BY id').all(from)
+  let previous = rows[0]!.previous_hash
+  for (const { previous_hash: _previous, hash: _old, ...entry } of rows) {
+    const postings = db
+      .prepare<[number], Posting>('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
+      .all(entry.id)
+    const digest = hashEntry(previous, { ...entry, postings })
+    db.prepare('UPDATE entry SET previous_hash = ?, hash = ? WHERE id = ?').run(previous, digest, entry.id)
+    previous = digest
+  }
 }
 
 function appendEntry(db: Sqlite.Database, entry: Partial<EntryRow>, postings: readonly [string, number][]): void {
@@ -113,7 +117,7 @@ function appendEntry(db: Sqlite.Database, entry: Partial<EntryRow>, postings: re
     db.prepare('INSERT INTO posting VALUES (?, ?, ?, ?)').run(row.id, line, account, amount)
     db.prepare('UPDATE balance SET amount = amount + ? WHERE account = ?').run(amount, account)
   }
-  rehashLast(db)
+  rehashFrom(db, row.id)
 }
 
 const sql = (text: string) => (db: Sqlite.Database) => void db.exec(text)
@@ -358,6 +362,16 @@ export const plantedFaults: readonly PlantedFault[] = [
     place: /^point gw-1\/old$/,
     plant: sql(`UPDATE point_key SET last_epoch = NULL, last_sequence = NULL
                 WHERE point = (SELECT id FROM point WHERE name = 'gw-1/old')`),
+  },
+  {
+    name: 'a swap of a meter that the journal does not tell',
+    code: 'journal/broken',
+    place: /^gw-1\/field0@\d+\/\d+$/,
+    plant: (db) => {
+      const { id } = db.prepare<[], { id: number }>("SELECT id FROM entry WHERE kind = 'swap'").get()!
+      db.prepare("UPDATE entry SET kind = 'gap', note = '{}' WHERE id = ?").run(id)
+      rehashFrom(db, id)
+    },
   },
   {
     name: 'a seal of other texts',

@@ -1,4 +1,4 @@
-import { formatPublicKey, isSuccessor, parseOcmfText, WattError } from '@wattline/protocol'
+import { formatPublicKey, isSuccessor, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { isEmpty, type Membership, Memberships } from '../points/memberships.ts'
 import {
@@ -12,20 +12,14 @@ import {
 } from '../points/owner-order-rules.ts'
 import type { Place, Point, Terms } from '../points/registry.ts'
 import type { Database } from '../store/database.ts'
-import { tagOf } from '../store/records.ts'
 import { readStatedTerms, type StatedTerms } from './journal-audit.ts'
 import type { Faults } from './report.ts'
+import { SwapAudit, swapShape } from './swap-audit.ts'
 
 // SPEC-94: what is enrolled is worked out again from the journal alone: keys and their last places, freezes, orders
 // that wait, the tree. And each document that an entry keeps must be signed by whom the rules ask.
 
 const place = v.object({ epoch: v.number(), sequence: v.number() })
-const swapSide = v.object({
-  hash: v.optional(v.string()),
-  serial: v.optional(v.string()),
-  importWh: v.optional(v.string()),
-  exportWh: v.optional(v.string()),
-})
 const noteShape = v.pipe(
   v.string(),
   v.parseJson(),
@@ -40,9 +34,8 @@ const noteShape = v.pipe(
     closed: v.optional(place),
     /** `order` */
     after: v.optional(place),
-    /** `swap`; `from` names no record where only a certificate came before. */
-    from: v.optional(swapSide),
-    to: v.optional(swapSide),
+    /** `swap` */
+    ...swapShape,
   }),
 )
 
@@ -79,12 +72,14 @@ class PointAudit {
   readonly #stated: ReadonlyMap<number, StatedTerms>
   readonly #points = new Map<string, Expected>()
   readonly #memberships: readonly Membership[]
+  readonly #swaps: SwapAudit
 
   constructor(db: Database, faults: Faults) {
     this.#db = db
     this.#faults = faults
     this.#stated = readStatedTerms(db)
     this.#memberships = new Memberships(db).all()
+    this.#swaps = new SwapAudit(db)
   }
 
   replay(): void {
@@ -97,6 +92,7 @@ class PointAudit {
       if (note.success) this.#step(row, note.output)
       else this.#faults.add(`entry ${row.id}`, 'journal/broken', `its note is no note of a '${row.kind}'`)
     }
+    this.#swaps.compare(this.#stated, this.#faults)
   }
 
   #step(row: EntryRow, note: Note): void {
@@ -104,7 +100,7 @@ class PointAudit {
     try {
       const documents = parseDocuments(note.documents)
       if (row.kind === 'freeze') point.frozen = row.id
-      else if (row.kind === 'swap') this.#checkSwap(row, note)
+      else if (row.kind === 'swap') this.#swaps.take(row.point, note)
       else if (row.kind === 'order') this.#postpone(point, row, { note, documents })
       else if (row.kind === 'revocation') this.#revoke(point, note, documents)
       else this.#restate(point, row, { note, documents })
@@ -147,24 +143,6 @@ class PointAudit {
     point.orderAt = order.issuedAt
     if (order.action.do === 'revoke' && formatPlace(order.action.last) === formatPlace(last)) return
     throw new WattError('journal/broken', 'the order that it keeps revokes something else')
-  }
-
-  // What an entry says of a swap stands in the two signed records.
-  #checkSwap({ point }: EntryRow, { from, to }: Note): void {
-    for (const side of [from, to]) {
-      if (side?.hash === undefined) continue
-      const row = this.#db
-        .prepare<[string, number, string], { text: string }>(
-          'SELECT text FROM record WHERE point = (SELECT id FROM point WHERE name = ?) AND tag = ? AND hash = ?',
-        )
-        .get(point, tagOf(side.hash), side.hash)
-      if (row === undefined) throw new WattError('journal/broken', `record ${side.hash.slice(0, 8)} is not here`)
-      const { registers, template } = parseOcmfText(row.text).record
-      const told = [side.serial, side.importWh, side.exportWh].join(' ')
-      const signed = [template.meterSerial, registers.import, registers.export].join(' ')
-      if (told !== signed)
-        throw new WattError('journal/broken', `meter and registers '${signed}' are signed, it says '${told}'`)
-    }
   }
 
   #restate(point: Expected, row: EntryRow, { note, documents }: Noted): void {

@@ -10,7 +10,10 @@ import { type EntryContent, movedBy, parseTerms, type StatedTerms } from './entr
 export interface Booked {
   readonly point: string
   readonly booking: EntryContent
-  readonly stated: EntryContent | undefined
+  /** The terms that the entry was booked by. */
+  readonly stated: EntryContent
+  /** What was stated before, as far as it is at hand; oldest first. */
+  readonly before: readonly EntryContent[]
   readonly last: OcmfRecord
   readonly first: OcmfRecord | undefined
   /** The records between the two; absent where they are not all at hand. */
@@ -33,7 +36,6 @@ export function explainBooking(facts: Booked): Explanation {
   if (sum !== 0n) throw mismatch(`its postings sum to ${sum}`)
   const { mintWh, burnWh } = movedBy(booking, point)
   const what = describeMove(mintWh, burnWh)
-  if (stated === undefined) throw mismatch('no terms stand beside it')
   const terms = readTerms(facts, stated)
   const whose = `'${terms.owner}' (${terms.role} by journal entry ${stated.id})`
   const open = [
@@ -44,8 +46,7 @@ export function explainBooking(facts: Booked): Explanation {
     const proven = [`is in the journal and ${what}, the remainder of the meter of ${whose}; its postings sum to zero`]
     return { proven, open: [...open, 'how large the remainder is: it rests on the records of the points below'] }
   }
-  const energy = countBetween(facts, terms)
-  const expected = makeClaim(point as PointId, terms.role, last, energy)
+  const expected = claimOf(facts, terms, { mintWh, burnWh })
   if (expected.mintWh !== mintWh || expected.burnWh !== burnWh) {
     const registers = describeMove(expected.mintWh, expected.burnWh)
     throw mismatch(`it ${what}; by the registers of the two records it ${registers}`)
@@ -79,6 +80,22 @@ function readTerms({ point, booking }: Booked, stated: EntryContent): StatedTerm
     throw mismatch(`entry ${stated.id} (${stated.kind} of '${stated.point}') states no terms for it`)
   }
   return parseTerms(stated)
+}
+
+// A fuse that was changed on the way judges only what came after it: what fits under either is what was booked.
+function claimOf(facts: Booked, terms: StatedTerms, booked: Moved): Moved {
+  const powers = [terms, ...facts.before.map(parseTerms)].flatMap(({ maxPowerW }) => maxPowerW ?? [])
+  const claims = powers.map((maxPowerW) => {
+    const energy = countBetween(facts, { ...terms, maxPowerW })
+    return makeClaim(facts.point as PointId, terms.role, facts.last, energy)
+  })
+  const isBooked = ({ mintWh, burnWh }: Moved) => mintWh === booked.mintWh && burnWh === booked.burnWh
+  return claims.find(isBooked) ?? claims[0] ?? { mintWh: 0n, burnWh: 0n }
+}
+
+interface Moved {
+  readonly mintWh: Wh
+  readonly burnWh: Wh
 }
 
 // The same rules by which the ledger counts. Where the records between are not at hand, the registers of the two alone

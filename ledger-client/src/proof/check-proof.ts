@@ -11,18 +11,16 @@ import {
   type ParsedOcmf,
   type PublicKey,
   parseAnchor,
-  parseCertificate,
   parseOcmfText,
-  parsePublicKey,
   rootFromPath,
   type SignatureVerifier,
-  samePublicKey,
   toUpperHex,
   verifyParsed,
-  WattError,
 } from '@wattline/protocol'
 import { type Booked, explainBooking } from './check-booking.ts'
+import { gatherKeys, type KnownKey } from './check-keys.ts'
 import { type EntryContent, parseEntryContent } from './entry-content.ts'
+import { attempt, Fault } from './fault.ts'
 import { hashUtf8 } from './hash-utf8.ts'
 import { recordLeaf } from './leaf.ts'
 import { type EntryProof, type ProofFile, parsePath, parseProof, type RecordProof } from './proof-file.ts'
@@ -75,26 +73,6 @@ export function checkProof(
   return { ok: findings.every(({ ok }) => ok), findings, notProven }
 }
 
-/** The first thing that is wrong ends the check: what comes after it rests on it. */
-class Fault extends Error {
-  readonly subject: string
-  readonly code: ErrorCode
-  constructor(subject: string, code: ErrorCode, message: string) {
-    super(message)
-    this.subject = subject
-    this.code = code
-  }
-}
-
-function attempt<T>(subject: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    if (error instanceof WattError) throw new Fault(subject, error.code, error.message)
-    throw error
-  }
-}
-
 function describeAnchor({ day, ledger, records, entries, hash }: Anchor, keys: TrustedKeys): ProofFinding {
   const what = day === undefined ? 'a head' : `the anchor of ${day}`
   const whose = keys.ledger === undefined ? 'the key that it names' : 'the ledger key that you gave'
@@ -125,7 +103,7 @@ interface Report {
 /** A record that is signed and, where it has a path, kept. */
 interface CheckedRecord {
   readonly parsed: ParsedOcmf
-  readonly key: PublicKey
+  readonly key: KnownKey
 }
 
 class ProofCheck {
@@ -133,7 +111,7 @@ class ProofCheck {
   readonly #anchor: Anchor
   readonly #report: Report
   /** Keys that may have signed the records, and who says so. */
-  readonly #candidates: { readonly key: PublicKey; readonly source: string }[] = []
+  #keys: readonly KnownKey[] = []
 
   constructor(proof: ProofFile, anchor: Anchor, report: Report) {
     this.#proof = proof
@@ -142,26 +120,31 @@ class ProofCheck {
   }
 
   run(): void {
-    const { entry, terms, point, record, from, between } = this.#proof
+    const { entry, terms, earlier, point, record, from, between, certificates } = this.#proof
     const booking = entry && this.#checkEntry(entry, 'entry')
     const stated = terms && this.#checkEntry(terms, 'terms')
+    const before = (earlier ?? []).map((each) => this.#checkEntry(each, 'earlier terms'))
     if (point === undefined || record === undefined) {
-      if (booking === undefined || record !== undefined || from !== undefined || between !== undefined) {
+      if (booking === undefined || [record, stated, earlier, from, between].some((each) => each !== undefined)) {
         throw new Fault('file', 'proof/malformed', 'a record with its point, or an entry alone expected')
       }
       this.#prove(nameOf(booking), `is in the journal: ${describeEntry(booking)}`)
       return
     }
-    this.#gatherKeys(point, stated)
+    if (stated === undefined) throw new Fault('file', 'proof/mismatch', 'no terms stand beside the record')
+    const { point: given } = this.#report.keys
+    this.#keys = gatherKeys({ point, stated: [...before, stated], certificates: certificates ?? [], given })
     const last = this.#checkRecord(point, record, 'the record')
     const first = from && this.#checkRecord(point, from, 'the record before')
     const middle = (between ?? []).map((text, at) => this.#checkSigned(text, `${point}, between number ${at + 1}`))
     const unbroken = first !== undefined && this.#checkRange(point, first, middle, last)
+    this.#tellTrust(unbroken && last.key.vouched ? [] : [...(first === undefined ? [] : [first]), ...middle, last])
     if (booking === undefined) return
     const facts: Booked = {
       point,
       booking,
       stated,
+      before,
       last: last.parsed.record,
       first: first?.parsed.record,
       between: unbroken ? middle.map(({ parsed }) => parsed.record) : undefined,
@@ -169,6 +152,16 @@ class ProofCheck {
     const { proven, open } = attempt(nameOf(booking), () => explainBooking(facts))
     for (const text of proven) this.#prove(nameOf(booking), text)
     this.#report.notProven.push(...open)
+  }
+
+  // A record that the given key's own records name by hash needs no other word; for any other key the journal speaks.
+  #tellTrust(records: readonly CheckedRecord[]): void {
+    if (this.#report.keys.point === undefined) return
+    const strangers = records.filter(({ key }) => !key.vouched).map(({ key }) => key)
+    for (const { key, source } of new Set(strangers)) {
+      const name = `...${formatPublicKey(key).slice(-16)}`
+      this.#report.notProven.push(`that ${name} was its key: ${source} says so; the key that you gave does not`)
+    }
   }
 
   #prove(subject: string, text: string): void {
@@ -196,36 +189,15 @@ class ProofCheck {
     throw new Fault(subject, 'proof/not-included', message)
   }
 
-  // A key speaks for the point where its certificate says so, or where the journal enrols it.
-  #gatherKeys(point: string, stated: EntryContent | undefined): void {
-    const { point: given } = this.#report.keys
-    if (given !== undefined) this.#candidates.push({ key: given, source: 'the key that you gave' })
-    for (const [at, text] of (this.#proof.certificates ?? []).entries()) {
-      const subject = `certificate ${at + 1}`
-      const certificate = attempt(subject, () => parseCertificate(text))
-      if (certificate.point !== point) {
-        throw new Fault(subject, 'proof/mismatch', `it is of '${certificate.point}', the records are of '${point}'`)
-      }
-      if (given === undefined) this.#candidates.push({ key: certificate.key, source: 'the key of its certificate' })
-    }
-    const note: unknown = stated?.note
-    const key: unknown = typeof note === 'object' && note !== null ? Reflect.get(note, 'key') : undefined
-    if (given !== undefined || typeof key !== 'string' || stated?.point !== point) return
-    this.#candidates.push({
-      key: attempt('terms', () => parsePublicKey(key)),
-      source: `the key of journal entry ${stated.id}`,
-    })
-  }
-
   #checkRecord(point: string, { index, text, path }: RecordProof, what: string): CheckedRecord {
     const subject = `${point}, ${what}`
     const signed = this.#checkSigned(text, subject)
     this.#checkPath(subject, recordLeaf(point, text), { index, path }, 'records')
-    const { source } = this.#candidates.find(({ key }) => samePublicKey(key, signed.key)) ?? { source: 'no key' }
+    const { source, key } = signed.key
     const { epoch, sequence, takenAt } = signed.parsed.record
     this.#prove(
       `${point} ${epoch}/${sequence}`,
-      `${what} is signed by ${source}, ...${formatPublicKey(signed.key).slice(-16)}, and is number ${index + 1} of the ` +
+      `${what} is signed by ${source}, ...${formatPublicKey(key).slice(-16)}, and is number ${index + 1} of the ` +
         `archive: ${describeReading(signed.parsed)} at ${new Date(takenAt).toISOString()}`,
     )
     return signed
@@ -236,9 +208,9 @@ class ProofCheck {
     const parsed = attempt(subject, () => parseOcmfText(text))
     let verdict = 'no key for it, neither in the file nor given'
     let code: ErrorCode = 'record/wrong-key'
-    for (const { key } of this.#candidates) {
-      const result = verifyParsed(parsed, key, this.#report.verifier)
-      if (result.ok) return { parsed, key }
+    for (const known of this.#keys) {
+      const result = verifyParsed(parsed, known.key, this.#report.verifier)
+      if (result.ok) return { parsed, key: checkValidity(known, parsed, subject) }
       ;[verdict, code] = [result.message, result.code]
     }
     throw new Fault(subject, code, verdict)
@@ -262,6 +234,15 @@ class ProofCheck {
     this.#prove(point, 'nothing is missing between the two: each record names the one before it by its hash')
     return true
   }
+}
+
+// SPEC-95: a key that has named its successor says nothing more.
+function checkValidity(known: KnownKey, { record }: ParsedOcmf, subject: string): KnownKey {
+  const { last } = known
+  if (last === undefined || record.epoch < last.epoch) return known
+  if (record.epoch === last.epoch && record.sequence <= last.sequence) return known
+  const text = `record ${record.epoch}/${record.sequence} is signed by a key that ended at ${last.epoch}/${last.sequence}`
+  throw new Fault(subject, 'point/revoked', text)
 }
 
 function nameOf({ id }: EntryContent): string {

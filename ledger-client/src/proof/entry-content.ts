@@ -55,6 +55,7 @@ const terms = v.object({
   key: v.optional(v.string()),
   maxPowerW: v.optional(v.number()),
   rolloverWh: v.optional(v.pipe(v.string(), v.regex(/^[1-9]\d{0,17}$/))),
+  documents: v.optional(v.array(v.string())),
 })
 
 /** What an enrolment says, as far as a booking rests on it. */
@@ -64,17 +65,25 @@ export interface StatedTerms {
   readonly key?: string
   readonly maxPowerW?: number
   readonly rolloverWh?: Wh
+  /** The signed texts that it follows from. */
+  readonly documents?: readonly string[]
 }
 
-/** Reads an enrolment's note. */
+/** Reads the note of an enrolment or a rotation. */
 export function parseTerms({ id, note }: EntryContent): StatedTerms {
-  const { owner, role, key, maxPowerW, rolloverWh } = decodeWith(terms, note, `entry ${id}`, 'proof/malformed')
+  const { owner, role, key, maxPowerW, rolloverWh, documents } = decodeWith(
+    terms,
+    note,
+    `entry ${id}`,
+    'proof/malformed',
+  )
   return {
     owner,
     role,
     ...(key === undefined ? {} : { key }),
     ...(maxPowerW === undefined ? {} : { maxPowerW }),
     ...(rolloverWh === undefined ? {} : { rolloverWh: BigInt(rolloverWh) }),
+    ...(documents === undefined ? {} : { documents }),
   }
 }
 

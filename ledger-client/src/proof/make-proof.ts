@@ -48,6 +48,8 @@ interface RecordRow {
   readonly terms: number
 }
 
+const entryColumns = 'id, at, kind, claim, point, note, previous_hash'
+
 interface EntryRow {
   readonly id: number
   readonly at: number
@@ -66,6 +68,8 @@ interface Material {
   readonly between: readonly string[]
   readonly entry?: EntryRow
   readonly terms?: EntryRow
+  /** What was stated of the point before. */
+  readonly earlier?: readonly EntryRow[]
 }
 
 /** Makes the proof of a booking, a record or a journal entry, and checks it before it is handed out (SPEC-180). */
@@ -83,6 +87,11 @@ export function makeProof(db: Database, subject: ProofSubject, options: ProofOpt
   })
 }
 
+function keyIn({ note }: EntryRow): unknown {
+  const content: unknown = JSON.parse(note)
+  return typeof content === 'object' && content !== null ? Reflect.get(content, 'key') : undefined
+}
+
 class ProofMaker {
   readonly #db: Database
   readonly #options: ProofOptions
@@ -97,10 +106,9 @@ class ProofMaker {
       records: new SqliteTiles(db, 'records'),
       entries: new SqliteTiles(db, 'entries'),
     })
-    const columns = 'id, at, kind, claim, point, note, previous_hash'
     this.#entryBy = {
-      id: db.prepare(`SELECT ${columns} FROM entry WHERE id = ?`),
-      claim: db.prepare(`SELECT ${columns} FROM entry WHERE claim = ?`),
+      id: db.prepare(`SELECT ${entryColumns} FROM entry WHERE id = ?`),
+      claim: db.prepare(`SELECT ${entryColumns} FROM entry WHERE claim = ?`),
     }
     this.#recordAt = db.prepare(
       `SELECT id, point, epoch, sequence, text, terms FROM record
@@ -110,7 +118,7 @@ class ProofMaker {
 
   make(subject: ProofSubject, most: number): string {
     const material = 'entry' in subject ? this.#ofEntry(subject.entry, most) : this.#ofRecord(subject, most)
-    const { point, record, from, between, entry, terms } = material
+    const { point, record, from, between, entry, terms, earlier = [] } = material
     const anchor = this.#findAnchor(material)
     const { records, entries } = parseAnchor(anchor)
     const content: ProofFile = {
@@ -119,6 +127,7 @@ class ProofMaker {
       anchor,
       ...(entry === undefined ? {} : { entry: this.#proveEntry(entry, entries.count) }),
       ...(terms === undefined ? {} : { terms: this.#proveEntry(terms, entries.count) }),
+      ...(earlier.length === 0 ? {} : { earlier: earlier.map((row) => this.#proveEntry(row, entries.count)) }),
       ...(point === undefined ? {} : { point }),
       ...(record === undefined ? {} : { record: this.#proveRecord(record, records.count) }),
       ...(from === undefined ? {} : { from: this.#proveRecord(from, records.count) }),
@@ -149,13 +158,44 @@ class ProofMaker {
   // A record that moved nothing is proven to be kept, with the terms that name its key.
   #ofKept(point: string, record: RecordRow): Material {
     const terms = this.#entryBy.id.get(record.terms)
-    return { point, record, between: [], ...(terms === undefined ? {} : { terms }) }
+    if (terms === undefined) return { point, record, between: [] }
+    return { point, record, between: [], terms, earlier: this.#findEarlier(terms, [record]) }
+  }
+
+  // Terms change on the way, and a key's records may come after its successor was named: then whatever states a key
+  // that has signed here, what followed it, and the terms that counting went on from stand in the file as well.
+  #findEarlier(terms: EntryRow, rows: readonly RecordRow[]): readonly EntryRow[] {
+    const keys = new Set<unknown>(rows.map((row) => this.#keyOf(row)))
+    if (rows.every((row) => row.terms === terms.id) && keys.size === 1 && keys.has(keyIn(terms))) return []
+    const stated = this.#db
+      .prepare<[string | null, number], EntryRow>(
+        `SELECT ${entryColumns} FROM entry WHERE point = ? AND id < ? AND kind IN ('enrolment', 'rotation') ORDER BY id`,
+      )
+      .all(terms.point, terms.id)
+    const needed = new Set(rows.map((row) => row.terms))
+    for (const key of keys) {
+      const told = keyIn(terms) === key ? undefined : stated.findLast((row) => keyIn(row) === key)
+      if (told !== undefined) needed.add(told.id)
+    }
+    const first = Math.min(...needed)
+    return stated.filter(({ id, kind }) => needed.has(id) || (id > first && kind === 'rotation'))
+  }
+
+  #keyOf({ point, text }: RecordRow): string | undefined {
+    return this.#db
+      .prepare<[number, number], string>(
+        'SELECT point_key.key FROM epoch JOIN point_key ON point_key.id = epoch.key WHERE epoch.point = ? AND epoch = ?',
+      )
+      .pluck()
+      .get(point, parseOcmfText(text).record.epoch)
   }
 
   #ofBooked(point: string, record: RecordRow, entry: EntryRow, most: number): Material {
     const from = this.#findFrom(point, record, entry)
     const between = from === undefined ? [] : this.#textsBetween(from, record, most)
-    return { ...this.#ofKept(point, record), entry, between, ...(from === undefined ? {} : { from }) }
+    const kept = this.#ofKept(point, record)
+    if (from === undefined || kept.terms === undefined) return { ...kept, entry, between }
+    return { ...kept, entry, between, from, earlier: this.#findEarlier(kept.terms, [from, record]) }
   }
 
   // A session, and what a session without an end left, began at its mark; anything else at the last sound register.

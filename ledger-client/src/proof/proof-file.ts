@@ -30,6 +30,8 @@ const shape = v.strictObject({
   entry: v.exactOptional(entry),
   /** The enrolment whose terms the entry was booked by. */
   terms: v.exactOptional(entry),
+  /** What was stated of the point before, as far as keys or counting rest on it; oldest first. */
+  earlier: v.exactOptional(v.pipe(v.array(entry), v.maxLength(32))),
   /** The metering point of the records. */
   point: v.exactOptional(v.pipe(v.string(), v.maxLength(81))),
   /** The record that the entry books. */
