@@ -17,6 +17,7 @@ test('the example of the design works, with paths that begin at the file', (t) =
       enrolment: 'open',
       verifier: 'auto',
       logLevel: 'info',
+      operatorKeyFile: '/etc/wattline/data/ledger/operator.key',
     },
     mqtt: { embedded: { host: '127.0.0.1', port: 1883 } },
   })

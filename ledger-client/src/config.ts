@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { decodeWith, integerBetween, isAddress, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
@@ -51,6 +51,8 @@ export interface LedgerConfig {
     readonly logLevel: (typeof logLevels)[number]
     /** Who gets EEA at its genesis: 30, 35, 20, 10 and 5 %. */
     readonly eea?: { readonly holders: readonly string[] }
+    /** Signs what an operator does; `operator.key` in the data directory if left out. Needed at hand only then. */
+    readonly operatorKeyFile: string
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
   readonly http?: {
@@ -138,6 +140,7 @@ export const configShape = v.pipe(
       enrolment: v.optional(v.picklist(enrolmentModes), defaults.enrolment),
       verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
       logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+      operatorKeyFile: v.exactOptional(text),
       eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
     }),
     mqtt,
@@ -179,9 +182,14 @@ export function decodeConfig(yaml: string, path: string): LedgerConfig {
   }
   const { ledger, mqtt: broker, ...rest } = decodeWith(configShape, content, path, 'config/invalid')
   const folder = dirname(resolve(path))
+  const dataDir = resolve(folder, ledger.dataDir)
   return {
     version: 1,
-    ledger: { ...ledger, dataDir: resolve(folder, ledger.dataDir) },
+    ledger: {
+      ...ledger,
+      dataDir,
+      operatorKeyFile: resolve(folder, ledger.operatorKeyFile ?? join(dataDir, 'operator.key')),
+    },
     mqtt: toMqtt(broker, folder),
     ...(rest.http === undefined ? {} : { http: rest.http }),
     ...(rest.evm === undefined ? {} : { evm: toEvm(rest.evm, folder) }),

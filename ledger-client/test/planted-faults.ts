@@ -103,7 +103,12 @@ function rehashLast(db: Sqlite.Database): void {
   db.prepare('UPDATE entry SET hash = ? WHERE id = ?').run(hashEntry(previous_hash, { ...entry, postings }), row.id)
 }
 
-function appendEntry(db: Sqlite.Database, entry: Partial<EntryRow>, postings: readonly [string, number][]): void {
+/** Appends an entry as a forger would who knows how the journal is chained. */
+export function appendEntry(
+  db: Sqlite.Database,
+  entry: Partial<EntryRow>,
+  postings: readonly [string, number][],
+): void {
   const last = db.prepare<[], EntryRow>('SELECT * FROM entry ORDER BY id DESC LIMIT 1').get()!
   const row = { ...last, claim: null, ...entry, id: last.id + 1, previous_hash: last.hash }
   db.prepare('INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)').run(

@@ -1,8 +1,10 @@
 import { type PublicKey, type SignatureVerifier, WattError } from '@wattline/protocol'
+import type { Entry } from '../ledger/journal.ts'
 import { type Point, Registry } from '../points/registry.ts'
 import { auditAnchors } from '../proof/anchor-audit.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms } from './journal-audit.ts'
+import { OperatorAudit } from './operator-audit.ts'
 import { OrderAudit } from './order-audit.ts'
 import { checkPoints } from './point-audit.ts'
 import { RecordAudit } from './record-audit.ts'
@@ -45,7 +47,9 @@ export function auditLedger(db: Database, verifier: SignatureVerifier, options: 
     checkPoints(db, points, journal)
     checkStrays(db, chain)
     new StandingAudit({ db, verifier }, stated, journal).check(points)
-    const { entries, accounts } = new JournalAudit(db, journal).check()
+    const operators = new OperatorAudit(db, verifier)
+    const checkWord = (entry: Entry, hash: string) => operators.check(entry, hash)
+    const { entries, accounts } = new JournalAudit(db, journal, checkWord).check()
     new OrderAudit(db, verifier, booking).check()
     checkWitnesses(db, witnesses, late)
     const anchors = auditAnchors(db, { verifier, ledgerKey }, late)
@@ -60,6 +64,7 @@ export function auditLedger(db: Database, verifier: SignatureVerifier, options: 
       ok: faults.length === 0,
       faults,
       counts: { points: points.length, records, entries, accounts, anchors },
+      operator: operators.report(),
       checks,
     }
   })

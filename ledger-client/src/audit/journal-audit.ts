@@ -36,10 +36,13 @@ export class JournalAudit {
   /** By the entry that states the terms: what is settled late is booked by those of its record. */
   readonly #owners = new Map<number, { readonly point: string | null; readonly owner: string }>()
   readonly #transfers: TransferAudit
+  readonly #checkWord: (entry: Entry, hash: string) => void
 
-  constructor(db: Database, faults: Faults) {
+  /** `checkWord` throws a WattError where an entry rests on nobody's word that counts. */
+  constructor(db: Database, faults: Faults, checkWord: (entry: Entry, hash: string) => void) {
     this.#db = db
     this.#faults = faults
+    this.#checkWord = checkWord
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
     this.#record = db.prepare(
       `SELECT text, record.terms FROM record JOIN point ON point.id = record.point
@@ -59,6 +62,7 @@ export class JournalAudit {
       const entry: Entry = { ...fields, postings: this.#postings.all(row.id) }
       this.#checkLink(entry, { hash, previousHash }, previous)
       this.#checkPostings(entry)
+      this.#attempt(entry, hash)
       previous = { id: entry.id, hash }
     }
     this.#checkClaims()
@@ -128,6 +132,15 @@ export class JournalAudit {
     } catch (error) {
       if (!(error instanceof WattError || error instanceof SyntaxError)) throw error
       this.#faults.add(place, 'journal/broken', error.message)
+    }
+  }
+
+  #attempt(entry: Entry, hash: string): void {
+    try {
+      this.#checkWord(entry, hash)
+    } catch (error) {
+      if (!(error instanceof WattError || error instanceof SyntaxError)) throw error
+      this.#faults.add(`entry ${entry.id}`, error instanceof WattError ? error.code : 'journal/broken', error.message)
     }
   }
 
