@@ -16,6 +16,7 @@ export const defaults = {
   clientId: 'wattline-ledger',
   logLevel: 'info',
   wallets: false,
+  httpHost: '127.0.0.1',
 } as const
 
 /** A broker inside this program. */
@@ -39,6 +40,12 @@ export interface ExternalConfig {
 export const backends = ['sqlite', 'evm'] as const
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 
+/** A certificate, with those that lead to its authority behind it, and its key, in PEM. */
+export interface TlsFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
 /** What the ledger runs with; all paths are absolute. */
 export interface LedgerConfig {
   readonly version: 1
@@ -58,8 +65,10 @@ export interface LedgerConfig {
   readonly http?: {
     readonly host: string
     readonly port: number
-    /** Whether wallets are served: anyone who reaches the port can order, and look up an account. */
+    /** Whether wallets are served: anyone who reaches the port can order, and ask for the own account. */
     readonly wallets: boolean
+    /** Serves https and nothing else. */
+    readonly tls?: TlsFiles
   }
   readonly evm?: EvmConfig
 }
@@ -114,6 +123,22 @@ const mqtt = v.pipe(
   ),
 )
 
+const http = v.pipe(
+  v.strictObject({
+    host: v.optional(text, defaults.httpHost),
+    port,
+    wallets: v.optional(v.boolean(), defaults.wallets),
+    tls: v.exactOptional(v.strictObject({ certFile: text, keyFile: text })),
+  }),
+  v.forward(
+    v.check(
+      ({ host, wallets, tls }) => !wallets || tls !== undefined || loopback.test(host),
+      'required where wallets are served beyond this machine: what an account holds is for its owner alone',
+    ),
+    ['tls'],
+  ),
+)
+
 // The shares are fixed (SPEC-92); only who gets them is the operator's to say, once.
 const eeaHolders = v.pipe(
   // An address in a second spelling would be an account that no wallet can open.
@@ -144,7 +169,7 @@ export const configShape = v.pipe(
       eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
     }),
     mqtt,
-    http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
+    http: v.optional(http),
     evm: v.optional(evmShape),
   }),
   v.forward(
@@ -191,9 +216,14 @@ export function decodeConfig(yaml: string, path: string): LedgerConfig {
       operatorKeyFile: resolve(folder, ledger.operatorKeyFile ?? join(dataDir, 'operator.key')),
     },
     mqtt: toMqtt(broker, folder),
-    ...(rest.http === undefined ? {} : { http: rest.http }),
+    ...(rest.http === undefined ? {} : { http: toHttp(rest.http, folder) }),
     ...(rest.evm === undefined ? {} : { evm: toEvm(rest.evm, folder) }),
   }
+}
+
+function toHttp({ tls, ...place }: v.InferOutput<typeof http>, folder: string): NonNullable<LedgerConfig['http']> {
+  if (tls === undefined) return place
+  return { ...place, tls: { certFile: resolve(folder, tls.certFile), keyFile: resolve(folder, tls.keyFile) } }
 }
 
 function toMqtt(
