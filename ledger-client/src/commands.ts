@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import {
   type Certificate,
   formatTopic,
+  makeSigner,
   type PointId,
   type PublicKey,
   parseCertificate,
@@ -20,7 +21,9 @@ import { type LedgerEngine, openLedger } from './engine.ts'
 import { headFile } from './head.ts'
 import type { Limit } from './ledger/bounds.ts'
 import { type CorrectionOrder, correct } from './ledger/corrections.ts'
-import { readLedgerPublicKey } from './ledger-key.ts'
+import { handOver } from './ledger/office.ts'
+import type { Office } from './ledger/operator.ts'
+import { readKeyFile, readLedgerPublicKey } from './ledger-key.ts'
 import { type Terms, termsOf, toPointId } from './points/registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
@@ -68,9 +71,9 @@ export function readHead(config: LedgerConfig): string {
 
 /** Changes what is enrolled, in one transaction of the same database. */
 export async function change<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T): Promise<T> {
-  const { dataDir, enrolment } = config.ledger
+  const { dataDir, enrolment, operatorKeyFile } = config.ledger
   const verifier = await pickVerifier(config.ledger.verifier)
-  const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment })
+  const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, operatorKeyFile })
   try {
     return engine.db.write(() => work(engine))
   } finally {
@@ -204,6 +207,12 @@ export function correctEntry(
   order: CorrectionOrder,
 ): Promise<{ readonly entry: number; readonly corrects: number }> {
   return change(config, ({ journal }) => ({ ...correct(journal, order), corrects: order.entry }))
+}
+
+/** Who the operator is by the journal; with another key's file, that one's holder from now on. */
+export function operatorKey(config: LedgerConfig, next?: string): Promise<Office | undefined> {
+  const successor = next === undefined ? undefined : makeSigner(readKeyFile(next)).publicKey
+  return change(config, (engine) => (successor === undefined ? engine.operator.office() : handOver(engine, successor)))
 }
 
 /** Sets or lifts the most that an owner may be sent. */

@@ -17,6 +17,7 @@ test('the example of the design works, with paths that begin at the file', (t) =
       enrolment: 'open',
       verifier: 'auto',
       logLevel: 'info',
+      operatorKeyFile: '/etc/wattline/data/ledger/operator.key',
     },
     mqtt: { embedded: { host: '127.0.0.1', port: 1883 } },
   })
@@ -106,6 +107,19 @@ test('a chain to relay to has its limits, and a key file that begins at the conf
   const tip = problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { ${evm}, tipGwei: 60 }\n`)
   t.regex(tip.join('\n'), /tipGwei is part of maxFeeGwei/)
   t.regex(problems(`${head}mqtt: { url: "mqtt://a:1" }\nevm: { rpcUrl: "ws://x" }\n`).join('\n'), /evm\.rpcUrl/)
+})
+
+test('wallets are served beyond this machine over TLS alone; the loopback is the default', (t) => {
+  const head = 'version: 1\nledger: { dataDir: d }\nmqtt: { url: "mqtt://a:1" }\n'
+  const of = (http: string) => decodeConfig(`${head}http: { ${http} }\n`, '/etc/w/ledger.yaml').http
+  t.deepEqual(of('port: 8090, wallets: true'), { host: '127.0.0.1', port: 8090, wallets: true })
+  const tls = { certFile: '/etc/w/c.pem', keyFile: '/k.pem' }
+  t.deepEqual(of('host: 0.0.0.0, port: 1, wallets: true, tls: { certFile: c.pem, keyFile: /k.pem }')?.tls, tls)
+  for (const host of ['0.0.0.0', '"::"', '192.168.1.5', 'ledger.example', '127.0.0.1.example']) {
+    t.regex(problems(`${head}http: { host: ${host}, port: 1, wallets: true }\n`).join('\n'), /^http\.tls: required/)
+    t.is(of(`host: ${host}, port: 1`)?.wallets, false, 'health tells nothing of anybody')
+  }
+  t.regex(problems(`${head}http: { port: 1, tls: { certFile: c } }\n`).join('\n'), /http\.tls\.keyFile/)
 })
 
 test('what is no YAML, or not there, says so', (t) => {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { decodeWith, integerBetween, isAddress, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import { parse } from 'yaml'
@@ -16,6 +16,7 @@ export const defaults = {
   clientId: 'wattline-ledger',
   logLevel: 'info',
   wallets: false,
+  httpHost: '127.0.0.1',
 } as const
 
 /** A broker inside this program. */
@@ -39,6 +40,12 @@ export interface ExternalConfig {
 export const backends = ['sqlite', 'evm'] as const
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 
+/** A certificate, with those that lead to its authority behind it, and its key, in PEM. */
+export interface TlsFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
 /** What the ledger runs with; all paths are absolute. */
 export interface LedgerConfig {
   readonly version: 1
@@ -51,13 +58,17 @@ export interface LedgerConfig {
     readonly logLevel: (typeof logLevels)[number]
     /** Who gets EEA at its genesis: 30, 35, 20, 10 and 5 %. */
     readonly eea?: { readonly holders: readonly string[] }
+    /** Signs what an operator does; `operator.key` in the data directory if left out. Needed at hand only then. */
+    readonly operatorKeyFile: string
   }
   readonly mqtt: { readonly embedded: EmbeddedConfig } | ExternalConfig
   readonly http?: {
     readonly host: string
     readonly port: number
-    /** Whether wallets are served: anyone who reaches the port can order, and look up an account. */
+    /** Whether wallets are served: anyone who reaches the port can order, and ask for the own account. */
     readonly wallets: boolean
+    /** Serves https and nothing else. */
+    readonly tls?: TlsFiles
   }
   readonly evm?: EvmConfig
 }
@@ -112,6 +123,22 @@ const mqtt = v.pipe(
   ),
 )
 
+const http = v.pipe(
+  v.strictObject({
+    host: v.optional(text, defaults.httpHost),
+    port,
+    wallets: v.optional(v.boolean(), defaults.wallets),
+    tls: v.exactOptional(v.strictObject({ certFile: text, keyFile: text })),
+  }),
+  v.forward(
+    v.check(
+      ({ host, wallets, tls }) => !wallets || tls !== undefined || loopback.test(host),
+      'required where wallets are served beyond this machine: what an account holds is for its owner alone',
+    ),
+    ['tls'],
+  ),
+)
+
 // The shares are fixed (SPEC-92); only who gets them is the operator's to say, once.
 const eeaHolders = v.pipe(
   // An address in a second spelling would be an account that no wallet can open.
@@ -138,10 +165,11 @@ export const configShape = v.pipe(
       enrolment: v.optional(v.picklist(enrolmentModes), defaults.enrolment),
       verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
       logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
+      operatorKeyFile: v.exactOptional(text),
       eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),
     }),
     mqtt,
-    http: v.optional(v.strictObject({ host: text, port, wallets: v.optional(v.boolean(), defaults.wallets) })),
+    http: v.optional(http),
     evm: v.optional(evmShape),
   }),
   v.forward(
@@ -179,13 +207,23 @@ export function decodeConfig(yaml: string, path: string): LedgerConfig {
   }
   const { ledger, mqtt: broker, ...rest } = decodeWith(configShape, content, path, 'config/invalid')
   const folder = dirname(resolve(path))
+  const dataDir = resolve(folder, ledger.dataDir)
   return {
     version: 1,
-    ledger: { ...ledger, dataDir: resolve(folder, ledger.dataDir) },
+    ledger: {
+      ...ledger,
+      dataDir,
+      operatorKeyFile: resolve(folder, ledger.operatorKeyFile ?? join(dataDir, 'operator.key')),
+    },
     mqtt: toMqtt(broker, folder),
-    ...(rest.http === undefined ? {} : { http: rest.http }),
+    ...(rest.http === undefined ? {} : { http: toHttp(rest.http, folder) }),
     ...(rest.evm === undefined ? {} : { evm: toEvm(rest.evm, folder) }),
   }
+}
+
+function toHttp({ tls, ...place }: v.InferOutput<typeof http>, folder: string): NonNullable<LedgerConfig['http']> {
+  if (tls === undefined) return place
+  return { ...place, tls: { certFile: resolve(folder, tls.certFile), keyFile: resolve(folder, tls.keyFile) } }
 }
 
 function toMqtt(

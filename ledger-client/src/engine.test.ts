@@ -119,6 +119,10 @@ test('a ledger of the version before goes on with what its records say of the cl
     const before = tablesOf(first).get(table)
     for (const column of columns) if (!before?.has(column)) old.exec(`ALTER TABLE ${table} DROP COLUMN ${column}`)
   }
+  const indexes = (db: Sqlite.Database) =>
+    db.prepare<[], { name: string }>(`SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL`).all()
+  const known = new Set(indexes(first).map(({ name }) => name))
+  for (const { name } of indexes(old)) if (!known.has(name)) old.exec(`DROP INDEX ${name}`)
   old.pragma('user_version = 1')
   old.close()
   const again = openRig(t, { dataDir })

@@ -2,6 +2,8 @@ import { type Clock, type SignatureVerifier, WattError } from '@wattline/protoco
 import { Bounds } from './ledger/bounds.ts'
 import { issueEea } from './ledger/genesis.ts'
 import type { Ledger } from './ledger/ledger.ts'
+import { takeOffice } from './ledger/office.ts'
+import { Operator } from './ledger/operator.ts'
 import { SqliteJournal } from './ledger/sqlite-journal.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
 import { Transfers } from './ledger/transfers.ts'
@@ -29,6 +31,8 @@ export interface LedgerOptions {
   readonly backlogLimit?: number
   /** The first holders of EEA, five of them; it is issued when they are first named. */
   readonly eeaHolders?: readonly string[]
+  /** The operator's key: made with the ledger, needed again for each act of the operator (SPEC-157). */
+  readonly operatorKeyFile?: string
 }
 
 // How a record is refused whose point is not enrolled.
@@ -48,6 +52,7 @@ export class LedgerEngine {
   readonly intake: Intake
   readonly remainders: Remainders
   readonly journal: SqliteJournal
+  readonly operator: Operator
   readonly transfers: Transfers
   readonly bounds: Bounds
   readonly bindings: Bindings
@@ -57,7 +62,8 @@ export class LedgerEngine {
   constructor(db: Database, options: LedgerOptions) {
     const { clock, verifier } = options
     const { enrolment: mode } = options
-    const journal = new SqliteJournal(db, clock)
+    this.operator = new Operator(db, options.operatorKeyFile)
+    const journal = new SqliteJournal(db, clock, this.operator)
     const ledger = new SqliteLedger(journal)
     this.journal = journal
     this.db = db
@@ -188,6 +194,7 @@ export function openLedger(options: LedgerOptions): LedgerEngine {
   const engine = new LedgerEngine(openDatabase(options.dataDir, { check: options.check ?? false }), options)
   const { eeaHolders } = options
   try {
+    engine.db.write(() => takeOffice(engine, options.enrolment))
     if (eeaHolders !== undefined) engine.db.write(() => issueEea(engine.journal, eeaHolders))
     return engine
   } catch (error) {

@@ -17,6 +17,7 @@ export const exitCodes = {
 const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['config/', exitCodes.config],
   ['key/', exitCodes.config],
+  ['operator/', exitCodes.config],
   ['evm/', exitCodes.unavailable],
   ['port/', exitCodes.unavailable],
   ['storage/locked', exitCodes.temporary],
@@ -28,6 +29,7 @@ const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['transfer/pending', exitCodes.temporary],
   ['transfer/', exitCodes.data],
   ['wallet/', exitCodes.data],
+  ['inquiry/', exitCodes.data],
   ['receipt/', exitCodes.data],
   ['account/', exitCodes.usage],
   ['ledger/busy', exitCodes.temporary],

@@ -1,6 +1,9 @@
-import { createServer, type ServerResponse } from 'node:http'
+import { readFileSync } from 'node:fs'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { WattError } from '@wattline/protocol'
+import type { TlsFiles } from './config.ts'
 import type { Health } from './health.ts'
 import type { Metrics } from './metrics.ts'
 import type { OrderPages } from './orders/order-pages.ts'
@@ -11,12 +14,12 @@ export interface StatusServer {
   close(): Promise<void>
 }
 
-/** Serves /healthz and /metrics, and wallets where they are configured. */
+/** Serves /healthz and /metrics, and wallets where they are configured; over TLS alone where it has a certificate. */
 export async function startStatusServer(
-  place: { readonly host: string; readonly port: number },
+  { tls, ...place }: { readonly host: string; readonly port: number; readonly tls?: TlsFiles },
   parts: { readonly health: Health; readonly metrics: Metrics; readonly wallets?: OrderPages },
 ): Promise<StatusServer> {
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     const path = request.url?.split('?')[0]
     if (parts.wallets?.serves(path ?? '') === true) return void parts.wallets.serve(request, response)
     if (request.method !== 'GET') return send(response, 405, 'text/plain', 'GET expected\n')
@@ -26,7 +29,8 @@ export async function startStatusServer(
       ({ contentType, body }) => send(response, 200, contentType, body),
       (error: unknown) => send(response, 500, 'text/plain', `${String(error)}\n`),
     )
-  })
+  }
+  const server = tls === undefined ? createServer(listener) : createTlsServer(readTls(tls), listener)
   // A client that says nothing must not hold a connection for ever.
   server.requestTimeout = 10_000
   server.maxConnections = 500
@@ -48,6 +52,18 @@ export async function startStatusServer(
         server.close(() => resolve())
         server.closeAllConnections()
       }),
+  }
+}
+
+function readTls({ certFile, keyFile }: TlsFiles): { readonly cert: Buffer; readonly key: Buffer } {
+  return { cert: readPem('certFile', certFile), key: readPem('keyFile', keyFile) }
+}
+
+function readPem(name: string, path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw new WattError('config/unreadable', `http.tls.${name}: ${path}: cannot be read`, { cause })
   }
 }
 

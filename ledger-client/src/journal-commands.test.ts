@@ -1,9 +1,11 @@
 import { join } from 'node:path'
+import { formatPublicKey, makeSigner } from '@wattline/protocol'
 import test from 'ava'
 import { runCommand, writeConfig } from '../test/programs.ts'
 import { Device, fastVerifier, openRig } from '../test/rig.ts'
 import { auditLedger } from './audit/audit.ts'
 import { formatEntry, readEntries } from './entries.ts'
+import { makeKeyFile, readKeyFile } from './ledger-key.ts'
 
 test('SPEC-91: an operator corrects and limits, and lists the journal; amounts are whole', async (t) => {
   const { path, folder } = writeConfig(t, { port: 0 })
@@ -18,6 +20,13 @@ test('SPEC-91: an operator corrects and limits, and lists the journal; amounts a
   t.like(JSON.parse(corrected.stdout), { corrects: claim })
   t.is((await run('limit', '--owner', 'bob', '--most', '100')).code, 0)
   t.is((await run('correct', '--entry', String(claim), '--amount', '0.5', '--reason', 'x')).code, 64)
+  const next = join(folder, 'next.key')
+  makeKeyFile(next)
+  const key = formatPublicKey(makeSigner(readKeyFile(next)).publicKey)
+  t.like(JSON.parse((await run('operator-key', '--next', next)).stdout), { number: 2, key })
+  const late = await run('limit', '--owner', 'bob')
+  t.is(late.code, 78)
+  t.regex(late.stderr, /operator\/wrong-key/)
 
   const { entries } = JSON.parse((await run('entries', '--json', '--account', 'owner:alice')).stdout)
   t.deepEqual(

@@ -8,8 +8,13 @@ import { pickSigner } from './verifiers/pick.ts'
 /** Loads the key that signs receipts and anchors, or makes it at the first start. Gateways trust the first one that they meet. */
 export async function loadLedgerKey(dataDir: string): Promise<Signer> {
   const path = join(dataDir, 'ledger.key')
-  if (!existsSync(path)) writeSecretFile(path, `${randomBytes(32).toString('hex')}\n`)
+  if (!existsSync(path)) makeKeyFile(path)
   return pickSigner(readKeyFile(path))
+}
+
+/** Makes a secret key with the system's randomness, in a new file that only its owner may read. */
+export function makeKeyFile(path: string): void {
+  writeSecretFile(path, `${randomBytes(32).toString('hex')}\n`)
 }
 
 /** The ledger's public key, where its secret one is at hand: whoever checks a copy of the data has none. */

@@ -1,29 +1,15 @@
 import { roles, WattError } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AuditReport } from './audit/report.ts'
-import {
-  correctEntry,
-  type EnrolOptions,
-  enrol,
-  look,
-  readHead,
-  revoke,
-  setLimit,
-  type VerifyOptions,
-  verifyLedger,
-} from './commands.ts'
+import { type EnrolOptions, enrol, look, readHead, revoke, type VerifyOptions, verifyLedger } from './commands.ts'
 import { formatConfig, loadConfig } from './config.ts'
-import { type EntryFilter, formatEntry, readEntries } from './entries.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
-import { assets } from './ledger/accounts.ts'
-import type { Limit } from './ledger/bounds.ts'
-import type { CorrectionOrder } from './ledger/corrections.ts'
-import { entryKinds } from './ledger/entry-kinds.ts'
+import { addJournal } from './journal-commands.ts'
 import { bindWallet, takeOrders } from './orders/order-commands.ts'
 import { acceptPoint, addPointCommands } from './points/point-command.ts'
 import { addProofs } from './proof/proof-commands.ts'
 import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
-import { type Trace, type TracedEntry, traceEntry, traceRecord } from './trace.ts'
+import { type Trace, traceEntry, traceRecord } from './trace.ts'
 
 const print = (text: string) => process.stdout.write(text)
 
@@ -53,7 +39,7 @@ function buildProgram(): Command {
   addRecords(program)
   addPoints(program)
   addChecks(program)
-  addJournal(program)
+  addJournal({ command: command.bind(null, program), look: lookCommand.bind(null, program), print })
   addEnrolment(program)
   addWallets(program)
   addPointCommands(program, print)
@@ -228,52 +214,23 @@ function addChecks(program: Command): void {
   )
 }
 
-function formatAudit({ ok, faults, counts, checks }: AuditReport): string {
+function formatAudit({ ok, faults, counts, checks, operator }: AuditReport): string {
   const { points, records, entries, accounts, anchors } = counts
   const { signatures, byHash, witnesses } = checks
+  const who =
+    operator === undefined || (operator.key === null && operator.unsignedActs === 0)
+      ? ''
+      : `  the operator ...${operator.key?.slice(-16) ?? ' is unknown'} has signed ${operator.signedActs} acts; ${operator.unsignedActs} from before the first key are unsigned\n`
   const what =
     `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts, ${anchors} anchors\n` +
     `  ${signatures} signatures checked; ${byHash} records named by hash from those, and under seal as accepted\n` +
-    `  compared with ${witnesses} signed heads and receipts\n`
+    `  compared with ${witnesses} signed heads and receipts\n${who}`
   return ok
     ? `nothing wrong: ${what}`
     : `checked ${what}${formatTable(
         ['place', 'code', 'fault'],
         faults.map((fault) => [fault.place, fault.code, fault.message]),
       )}`
-}
-
-function addJournal(program: Command): void {
-  lookCommand(program, 'entries', 'print the entries of the journal')
-    .option('--account <name>', 'only those that move one account, such as owner:alice')
-    .addOption(new Option('--kind <kind>', 'only those of one kind, or of orders of that kind').choices(entryKinds))
-    .action(({ config, json, ...filter }: LookOptions & EntryFilter) => {
-      look(loadConfig(config), (db) => db.read(() => printEntries(readEntries(db, filter), json === true)))
-    })
-  command(program, 'correct', 'take back what an entry booked, whole or in part, by an entry that names it')
-    .requiredOption('--entry <number>', 'the entry that is wrong', parseCount)
-    .option('--amount <units>', 'base units (Wh); the whole if left out', parseUnits)
-    .requiredOption('--reason <text>', 'why; it stays in the journal')
-    .action(async ({ config, ...order }: CorrectionOrder & { config: string }) => {
-      print(`${toJson(await correctEntry(loadConfig(config), order))}\n`)
-    })
-  command(program, 'limit', 'set the most that an owner may be sent, or lift it')
-    .requiredOption('--owner <name>', 'whose')
-    .addOption(new Option('--asset <asset>', 'of what').choices(assets).default('WATT'))
-    .option('--most <units>', 'base units (Wh); no limit if left out', parseUnits)
-    .action(async ({ config, ...limit }: Limit & { config: string }) => {
-      print(`${toJson(await setLimit(loadConfig(config), limit))}\n`)
-    })
-}
-
-function printEntries(entries: Iterable<TracedEntry>, json: boolean): void {
-  let separator = '{"entries":['
-  for (const entry of entries) {
-    if (json) print(`${separator}${toJson(entry)}`)
-    else print(`${formatEntry(entry)}\n`)
-    separator = ',\n'
-  }
-  if (json) print(separator === ',\n' ? ']}\n' : '{"entries":[]}\n')
 }
 
 function addEnrolment(program: Command): void {
@@ -351,12 +308,6 @@ function addRelay(program: Command): void {
 function parseCount(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('a whole number expected')
   return Number(text)
-}
-
-// Whole base units, never a decimal fraction: what was meant would be a guess.
-function parseUnits(text: string): bigint {
-  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('a whole number of base units expected')
-  return BigInt(text)
 }
 
 async function main(): Promise<void> {

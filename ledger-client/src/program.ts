@@ -36,7 +36,7 @@ export async function startLedger(
   verifier: SignatureVerifier,
   log: Logger,
 ): Promise<RunningLedger> {
-  const { dataDir, enrolment, eea } = config.ledger
+  const { dataDir, enrolment, eea, operatorKeyFile } = config.ledger
   // What was started is stopped in the opposite order, also when a later step fails.
   const started: (() => void | Promise<void>)[] = []
   const stop = async () => {
@@ -46,7 +46,15 @@ export async function startLedger(
     const lock = lockDataDir(dataDir)
     started.push(() => lock.release())
     const issued = eea === undefined ? {} : { eeaHolders: eea.holders }
-    const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, check: true, ...issued })
+    const engine = openLedger({
+      dataDir,
+      clock: systemClock,
+      verifier,
+      enrolment,
+      operatorKeyFile,
+      check: true,
+      ...issued,
+    })
     started.push(() => engine.close())
     const signer = await loadLedgerKey(dataDir)
     started.push(keepHead(new HeadFile(engine.db, { signer, clock: systemClock }), log))

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
@@ -29,7 +30,14 @@ test('from words on paper to a payment that is booked once, however often its or
   t.is(statSync(wallet).mode & 0o777, 0o600)
 
   const httpPort = await freePort()
-  const more = `http: { host: 127.0.0.1, port: ${httpPort}, wallets: true }\n`
+  const file = (name: string) => join(folder, name)
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file('key.pem')]
+  execFileSync('openssl', ['req', '-x509', ...newKey, '-out', file('cert.pem'), '-days', '2', ...subject], {
+    stdio: 'ignore',
+  })
+  const tls = `tls: { certFile: ${file('cert.pem')}, keyFile: ${file('key.pem')} }`
+  const more = `http: { host: 0.0.0.0, port: ${httpPort}, wallets: true, ${tls} }\n`
   const config = writeConfig(t, { port: 0, more })
   const ledger = await startProgram(t, config.path)
   const roof = new Device({ meter: 'roof', role: 'producer', owner: hardhatAccounts[0] })
@@ -37,7 +45,11 @@ test('from words on paper to a payment that is booked once, however often its or
   await gateway.send(roof.certificateMessage(), roof.read({ export: 0n }), roof.read({ export: 10_000n }))
   await gateway.receipt(({ sequence }) => sequence === 2)
 
-  const url = ['--url', `http://127.0.0.1:${httpPort}`]
+  const https = `https://127.0.0.1:${httpPort}`
+  const stranger = await runWallet(['balance', ...place, '--url', https])
+  t.is(stranger.code, 69)
+  t.regex(stranger.stderr, /ledger\/unreachable: .*no answer \(DEPTH_ZERO_SELF_SIGNED_CERT\)/)
+  const url = ['--url', https, '--ca', file('cert.pem')]
   const paid = await runWallet(['transfer', ...place, ...url, '--to', hardhatAccounts[1], '--amount', '2.5'])
   t.is(paid.code, 0, paid.stderr)
   t.regex(paid.stdout, /^[0-9a-f]{64} booked as entry \d+\n$/)
@@ -45,12 +57,12 @@ test('from words on paper to a payment that is booked once, however often its or
   t.regex(history.stdout, /has 7\.500 WATT {2}pay 2\.500 WATT to 0x.*\n.*minted by gw-1\/roof/, history.stderr)
   t.regex(history.stderr, /these entries add up to what is held/)
   const names = readdirSync(`${wallet}.orders`)
-  const file = (kind: string) => join(`${wallet}.orders`, names.find((name) => name.endsWith(kind))!)
+  const ordered = (kind: string) => join(`${wallet}.orders`, names.find((name) => name.endsWith(kind))!)
   await ledger.kill('SIGKILL')
 
   // What was answered over HTTP is answered the same by the command, on the data of the killed ledger.
-  const again = await runCommand(['transfer', '--config', config.path, '--file', file('.order')])
-  t.is(again.stdout, readFileSync(file('.answer'), 'utf8'), again.stderr)
+  const again = await runCommand(['transfer', '--config', config.path, '--file', ordered('.order')])
+  t.is(again.stdout, readFileSync(ordered('.answer'), 'utf8'), again.stderr)
   const balances = await runCommand(['balances', '--config', config.path, '--json'])
   t.deepEqual(
     JSON.parse(balances.stdout).owners.map(({ owner, wattWh }: { owner: string; wattWh: number }) => [owner, wattWh]),

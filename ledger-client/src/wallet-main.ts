@@ -10,7 +10,7 @@ import {
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { lastAccount } from './wallet/accounts.ts'
-import { LedgerLink, type SendResult } from './wallet/ledger-link.ts'
+import { LedgerLink, type SendResult, trustAuthorities } from './wallet/ledger-link.ts'
 import { addLooking } from './wallet/looking.ts'
 import { type MnemonicLength, mnemonicLengths } from './wallet/mnemonic.ts'
 import { OrderFolder } from './wallet/order-folder.ts'
@@ -125,7 +125,8 @@ interface OrderOptions extends WalletPlace {
 
 function orderCommand(program: Command, name: string, description: string): Command {
   return command(program, name, description)
-    .option('--url <url>', 'the ledger: http://host:port')
+    .option('--url <url>', 'the ledger: https://host:port')
+    .option('--ca <file>', 'the authority of its certificate, in PEM', trustAuthorities)
     .option('--ledger <address>', 'which ledger it must be')
     .option(
       '--nonce <number>',
@@ -177,6 +178,7 @@ function addGiving(program: Command): void {
     .description('send orders from a file, as often as one likes: each counts once')
     .argument('<file>', 'orders, one a line')
     .requiredOption('--url <url>', 'the ledger')
+    .option('--ca <file>', 'the authority of its certificate, in PEM', trustAuthorities)
     .action(async (file: string, { url }: { url: string }) => {
       const link = new LedgerLink(url)
       const lines = readText(file)

@@ -107,7 +107,12 @@ function rehashFrom(db: Sqlite.Database, from: number): void {
   }
 }
 
-function appendEntry(db: Sqlite.Database, entry: Partial<EntryRow>, postings: readonly [string, number][]): void {
+/** Appends an entry as a forger would who knows how the journal is chained. */
+export function appendEntry(
+  db: Sqlite.Database,
+  entry: Partial<EntryRow>,
+  postings: readonly [string, number][],
+): void {
   const last = db.prepare<[], EntryRow>('SELECT * FROM entry ORDER BY id DESC LIMIT 1').get()!
   const row = { ...last, claim: null, ...entry, id: last.id + 1, previous_hash: last.hash }
   db.prepare('INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)').run(

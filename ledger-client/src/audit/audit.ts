@@ -1,8 +1,10 @@
 import { type PublicKey, type SignatureVerifier, WattError } from '@wattline/protocol'
+import type { Entry } from '../ledger/journal.ts'
 import { type Point, Registry } from '../points/registry.ts'
 import { auditAnchors } from '../proof/anchor-audit.ts'
 import type { Database } from '../store/database.ts'
 import { JournalAudit, readStatedTerms } from './journal-audit.ts'
+import { OperatorAudit } from './operator-audit.ts'
 import { OrderAudit } from './order-audit.ts'
 import { checkPoints } from './point-audit.ts'
 import { RecordAudit } from './record-audit.ts'
@@ -47,11 +49,13 @@ class Audit {
   readonly #faults: Readonly<Record<FaultKind, Faults>>
   readonly #counts = { points: 0, records: 0, entries: 0, accounts: 0, anchors: 0 }
   readonly #checks = { signatures: 0, byHash: 0, witnesses: 0 }
+  readonly #operators: OperatorAudit
 
   constructor(db: Database, verifier: SignatureVerifier, options: AuditOptions) {
     this.#db = db
     this.#verifier = verifier
     this.#options = options
+    this.#operators = new OperatorAudit(db, verifier)
     const make = () => new Faults(options.first === true ? 1 : 100)
     this.#faults = { file: make(), chain: make(), journal: make(), booking: make(), late: make() }
   }
@@ -64,7 +68,8 @@ class Audit {
     }
     const found = kinds.flatMap((kind) => this.#faults[kind].found)
     const faults = found.slice(0, this.#options.first === true ? 1 : 100)
-    return { ok: faults.length === 0, faults, counts: this.#counts, checks: this.#checks }
+    const [counts, checks, operator] = [this.#counts, this.#checks, this.#operators.report()]
+    return { ok: faults.length === 0, faults, counts, operator, checks }
   }
 
   // Whether nothing that is left to check could find a fault that is told before the first one here.
@@ -90,12 +95,13 @@ class Audit {
       counts.records += audit.check(point, { chain, booking })
       Object.assign(checks, { signatures: signatures.signatures, byHash: signatures.byHash })
     }
+    const checkWord = (entry: Entry, hash: string) => this.#operators.check(entry, hash)
     return [
       ...points.map((point): Part => ['chain', () => checkPoint(point)]),
       ['chain', () => checkStrays(db, chain)],
       ['journal', () => checkPoints(db, points, journal)],
       ['journal', () => new StandingAudit({ db, verifier }, stated, journal).check(points)],
-      ['journal', () => Object.assign(counts, new JournalAudit(db, journal).check())],
+      ['journal', () => Object.assign(counts, new JournalAudit(db, journal, checkWord).check())],
       ['booking', () => new OrderAudit(db, verifier, booking).check()],
       ['late', () => checkWitnesses(db, witnesses, late)],
       ['late', () => Object.assign(counts, { anchors: auditAnchors(db, { verifier, ledgerKey }, late) })],

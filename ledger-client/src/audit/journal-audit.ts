@@ -37,10 +37,13 @@ export class JournalAudit {
   /** By the entry that states the terms: what is settled late is booked by those of its record. */
   readonly #owners = new Map<number, { readonly point: string | null; readonly owner: string }>()
   readonly #transfers: TransferAudit
+  readonly #checkWord: (entry: Entry, hash: string) => void
 
-  constructor(db: Database, faults: Faults) {
+  /** `checkWord` throws a WattError where an entry rests on nobody's word that counts. */
+  constructor(db: Database, faults: Faults, checkWord: (entry: Entry, hash: string) => void) {
     this.#db = db
     this.#faults = faults
+    this.#checkWord = checkWord
     const points = db.prepare<[], { id: number; name: string }>('SELECT id, name FROM point').all()
     this.#points = new Map(points.map(({ id, name }) => [name, id]))
     this.#record = db.prepare('SELECT id, terms FROM record WHERE point = ? AND epoch = ? AND sequence = ?')
@@ -54,6 +57,7 @@ export class JournalAudit {
     for (const { entry, hash, previousHash } of readEntries(this.#db)) {
       this.#checkLink(entry, { hash, previousHash }, previous)
       this.#checkPostings(entry)
+      this.#attempt(entry, hash)
       previous = { id: entry.id, hash }
       if (this.#faults.isFull) return { entries: previous.id, accounts: this.#balances.size }
     }
@@ -124,6 +128,15 @@ export class JournalAudit {
     } catch (error) {
       if (!(error instanceof WattError || error instanceof SyntaxError)) throw error
       this.#faults.add(place, 'journal/broken', error.message)
+    }
+  }
+
+  #attempt(entry: Entry, hash: string): void {
+    try {
+      this.#checkWord(entry, hash)
+    } catch (error) {
+      if (!(error instanceof WattError || error instanceof SyntaxError)) throw error
+      this.#faults.add(`entry ${entry.id}`, error instanceof WattError ? error.code : 'journal/broken', error.message)
     }
   }
 

@@ -8,6 +8,15 @@ export interface Fault {
   readonly message: string
 }
 
+/** The operator, by the journal, and what carries that signature (SPEC-157). */
+export interface OperatorReport {
+  /** SPKI of the key that counts now; null where none was ever pinned. */
+  readonly key: string | null
+  readonly signedActs: number
+  /** Acts from before the first key: they stay as they are, and nobody can tell who did them. */
+  readonly unsignedActs: number
+}
+
 /** What a full check found. */
 export interface AuditReport {
   readonly ok: boolean
@@ -20,6 +29,7 @@ export interface AuditReport {
     readonly accounts: number
     readonly anchors: number
   }
+  readonly operator?: OperatorReport
   /** What the records' authenticity rests on (SPEC-54). */
   readonly checks: {
     /** Records whose own signature was checked: each epoch's last, and all whose text no seal covers. */

@@ -27,7 +27,11 @@ export const noteKinds = [
 ] as const
 export type NoteKind = (typeof noteKinds)[number]
 
-export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | 'issue' | 'correction' | 'limit' | 'wallet'
+/** What is written down on nobody's word but the operator's, besides corrections. */
+export const officeKinds = ['operator', 'limit', 'wallet'] as const
+export type OfficeKind = (typeof officeKinds)[number]
+
+export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | OfficeKind | 'issue' | 'correction'
 
 export const entryKinds: readonly EntryKind[] = [
   ...meterKinds,
@@ -35,8 +39,7 @@ export const entryKinds: readonly EntryKind[] = [
   ...phaseKinds,
   'issue',
   'correction',
-  'limit',
-  'wallet',
+  ...officeKinds,
   ...noteKinds,
 ]
 
@@ -69,6 +72,7 @@ const rules: Readonly<Record<EntryKind, Rule>> = {
   expire: { sides: unheld, lines: [2, 2] },
   issue: { sides: { 'eea-issued': '-', eea: '+' }, lines: [6, 6] },
   correction: { sides: { ...sent, grid: '±', minted: '+', burned: '-', retired: '-' }, lines: [2, 4] },
+  operator: nothing,
   limit: nothing,
   wallet: nothing,
   ...mapNotes(),

@@ -3,6 +3,7 @@ import type { Database, Statement } from '../store/database.ts'
 import { isWithinBounds } from './accounts.ts'
 import { type EntryKind, findBreach, findImbalance } from './entry-kinds.ts'
 import { type Entry, genesisHash, hashEntry, type Posting } from './journal.ts'
+import { isOperatorsAct, type Operator } from './operator.ts'
 
 /** An entry before it has its place in the chain. */
 export interface Draft {
@@ -29,6 +30,7 @@ type EntryRow = Omit<Entry, 'postings'>
  */
 export class SqliteJournal {
   readonly clock: Clock
+  readonly #operator: Operator | undefined
   readonly #lastEntry: Statement<[], Head>
   readonly #byClaim: Statement<[string], { id: number }>
   readonly #byId: Statement<[number], EntryRow>
@@ -44,8 +46,10 @@ export class SqliteJournal {
   readonly #changed = new Set<string>()
   #head: Head | undefined
 
-  constructor(db: Database, clock: Clock) {
+  /** Without an operator nothing is signed: for whoever writes what needs no word of one. */
+  constructor(db: Database, clock: Clock, operator?: Operator) {
     this.clock = clock
+    this.#operator = operator
     this.#lastEntry = db.prepare('SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1')
     this.#byClaim = db.prepare('SELECT id FROM entry WHERE claim = ?')
     this.#byId = db.prepare('SELECT id, at, kind, claim, point, note FROM entry WHERE id = ?')
@@ -89,6 +93,8 @@ export class SqliteJournal {
   append(draft: Draft): Entry {
     const { kind, claim = null, point = null, at = this.clock.now(), note, postings } = draft
     this.#check(kind, claim, postings)
+    const act = isOperatorsAct({ kind, claim, note })
+    if (act) this.#operator?.demand(`${kind} ${claim ?? point ?? ''}`.trim())
     const previous = this.#head ?? this.#lastEntry.get() ?? { id: 0, hash: genesisHash }
     const id = previous.id + 1
     const entry: Entry = { id, at, kind, claim, point, note: JSON.stringify(note), postings }
@@ -99,6 +105,7 @@ export class SqliteJournal {
       this.#balances.set(account, this.balance(account) + amount)
       this.#changed.add(account)
     }
+    if (act) this.#operator?.sign(id, hash)
     this.#head = { id, hash }
     return entry
   }

@@ -55,10 +55,11 @@ export function bindWallet(
 }
 
 async function withLedger<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T | Promise<T>): Promise<T> {
-  const { dataDir, enrolment, verifier } = config.ledger
+  const { dataDir, enrolment, operatorKeyFile, verifier: name } = config.ledger
   // A wrong path must not make a second, empty ledger with a key of its own.
   if (!existsSync(join(dataDir, databaseFile))) throw new WattError('config/unreadable', `no ledger data in ${dataDir}`)
-  const engine = openLedger({ dataDir, clock: systemClock, verifier: await pickVerifier(verifier), enrolment })
+  const verifier = await pickVerifier(name)
+  const engine = openLedger({ dataDir, clock: systemClock, verifier, enrolment, operatorKeyFile })
   try {
     return await work(engine)
   } finally {

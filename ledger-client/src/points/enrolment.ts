@@ -28,6 +28,8 @@ export interface EnrolmentRequest {
   readonly certificate?: Certificate
   /** The owner's order that accepts the certificate, and who else agrees. */
   readonly acceptance?: SignedOrder
+  /** Nobody asks but its certificate, as enrolment is open. */
+  readonly firstSeen?: true
 }
 
 /** An order with the consents that came with it. */
@@ -139,7 +141,7 @@ export class Enrolment {
         `'${point}' behind '${behind}': of another gateway, an operator must enrol it`,
       )
     }
-    this.enrol({ point, key, terms: termsOf(certificate), certificate })
+    this.enrol({ point, key, terms: termsOf(certificate), certificate, firstSeen: true })
   }
 
   // A second certificate by the same key (a gateway that lost its memory but not its key) is one more place where
@@ -149,15 +151,11 @@ export class Enrolment {
       const got = formatPublicKey(certificate.key).slice(-16)
       throw new WattError('record/wrong-key', `certificate of '${point.id}': its key ...${got} is not the enrolled one`)
     }
-    const { maxPowerW, rolloverWh } = certificate
+    const { maxPowerW, rolloverWh, hash } = certificate
     if (point.terms.maxPowerW === undefined) {
       const { firstRegister: first } = certificate
-      this.changeTerms(point, {
-        ...point.terms,
-        maxPowerW,
-        ...(rolloverWh === undefined ? {} : { rolloverWh }),
-        ...(first === undefined ? {} : { first }),
-      })
+      const late = { ...(rolloverWh === undefined ? {} : { rolloverWh }), ...(first === undefined ? {} : { first }) }
+      this.changeTerms(point, { ...point.terms, maxPowerW, ...late }, { certificate: hash })
     }
     this.#file(certificate)
     this.#registry.reload()
@@ -165,14 +163,15 @@ export class Enrolment {
 
   /** Enrols a point, or changes an enrolled one; a further key takes over from the ones before. */
   enrol(request: EnrolmentRequest): void {
-    const { point: id, key, terms: wanted, certificate, acceptance } = request
+    const { point: id, key, terms: wanted, certificate, acceptance, firstSeen } = request
     this.checkKeyIsFree(id, key)
     this.checkPlace(id, wanted.behind)
     // A wallet's account has one spelling (SPEC-150); WATT under another would be nobody's.
     if (/^0x/i.test(wanted.owner)) parseAddress(wanted.owner)
     const point = this.#registry.get(id)
     const terms = this.#authorise(request, point)
-    const cause = acceptance === undefined ? {} : documentsOf(acceptance, certificate)
+    const seen = firstSeen === true ? { certificate: certificate?.hash } : {} // on whose word, for the audit
+    const cause = acceptance === undefined ? seen : documentsOf(acceptance, certificate)
     if (point === undefined) {
       const entry = this.#noteTerms('enrolment', id, { terms, key, cause })
       const { lastInsertRowid } = this.#insertPoint.run(id, parsePointId(id).gatewayId, ...toColumns(terms, entry))

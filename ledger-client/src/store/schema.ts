@@ -289,4 +289,8 @@ export const migrations: readonly string[] = [
   CREATE INDEX posting_account ON posting (account, entry)
     WHERE account NOT GLOB 'minted:*' AND account NOT GLOB 'burned:*';
   `,
+  `
+  -- SPEC-157: what an operator has signed, by the entry that it stands under.
+  CREATE TABLE operator_act (entry INTEGER PRIMARY KEY REFERENCES entry (id), text TEXT NOT NULL) STRICT;
+  `,
 ]

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { setDefaultCACertificates } from 'node:tls'
 import {
   type Address,
   addressOf,
@@ -87,8 +89,9 @@ export class LedgerLink {
 
   /** `expected` is the one ledger that may answer; any if left out. */
   constructor(url: string, expected?: string, nowMs: () => number = Date.now) {
-    if (!/^https?:\/\/[^/\s@]+\/?$/.test(url)) {
-      throw new WattError('config/invalid', `--url: http://host:port or https://host:port expected, got '${url}'`)
+    if (!/^(https:\/\/[^/\s@]+|http:\/\/(127(\.\d{1,3}){3}|\[::1\]|localhost)(:\d+)?)\/?$/.test(url)) {
+      const expected = 'https://host:port, or http://127.0.0.1:port on this machine'
+      throw new WattError('config/invalid', `--url: ${expected} expected, got '${url}'`)
     }
     this.#url = url.replace(/\/$/, '')
     this.#expected = expected === undefined ? undefined : parseAddress(expected)
@@ -177,7 +180,7 @@ export class LedgerLink {
       status = response.status
       text = await response.text()
     } catch (cause) {
-      throw new WattError('ledger/unreachable', `${this.#url}: no answer`, { cause, retryable: true })
+      throw new WattError('ledger/unreachable', `${this.#url}: no answer${reasonOf(cause)}`, { cause, retryable: true })
     }
     try {
       if (text.length <= longestPage) return { status, content: JSON.parse(text) }
@@ -200,6 +203,21 @@ export class LedgerLink {
 export function proveOrder(text: string, answer: string): ProvenOrder {
   const order = parseTransfer(text)
   return { order, answer: checkAnswer(order, answer) }
+}
+
+// What TLS or the socket says is in the cause of what fetch throws.
+function reasonOf(error: unknown): string {
+  const cause: unknown = error instanceof Error ? error.cause : undefined
+  return cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+}
+
+/** Trusts the authorities in a file, and no other, for every https address from now on. */
+export function trustAuthorities(file: string): void {
+  try {
+    setDefaultCACertificates([readFileSync(file, 'utf8')])
+  } catch (cause) {
+    throw new WattError('config/unreadable', `--ca: ${file}: no certificates in PEM`, { cause })
+  }
 }
 
 /** Checks that an answer is the named ledger's, to this order. */

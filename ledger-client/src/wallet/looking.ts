@@ -3,7 +3,7 @@ import { describeAct } from '../orders/order-words.ts'
 import { lastAccount } from './accounts.ts'
 import { type HistoryLine, readHistory } from './history.ts'
 import { describeHoldings, describeTrust, formatLine } from './history-words.ts'
-import { type Asker, LedgerLink, type ProvenOrder } from './ledger-link.ts'
+import { type Asker, LedgerLink, type ProvenOrder, trustAuthorities } from './ledger-link.ts'
 import { describeResult } from './ordering.ts'
 import { unlockAccount, type WalletPlace } from './wallet-store.ts'
 
@@ -29,6 +29,7 @@ export function addLooking(command: AddCommand, { print, note, parseCount }: Sur
   const look = (name: string, description: string) =>
     command(name, description)
       .requiredOption('--url <url>', 'the ledger')
+      .option('--ca <file>', 'the authority of its certificate, in PEM', trustAuthorities)
       .option('--ledger <address>', 'which ledger it must be')
       .option('--as <name>', 'for an owner who is bound to this wallet')
       .option('--number <account>', 'which account of the wallet', parseCount(0, lastAccount), 0)
