@@ -1,4 +1,12 @@
-import { type PublicKey, parseReceipt, type Receipt } from '@wattline/protocol'
+import {
+  formatHello,
+  formatTopic,
+  type PointId,
+  type PublicKey,
+  parsePointId,
+  parseReceipt,
+  type Receipt,
+} from '@wattline/protocol'
 import { connectAsync, type MqttClient } from 'mqtt'
 import type { Message } from './rig.ts'
 
@@ -23,11 +31,26 @@ export class GatewayClient {
     })
   }
 
+  async #listen(): Promise<void> {
+    await this.#client.subscribeAsync(`wattline/v1/${this.#client.options.clientId}/+/receipt`, { qos: 1 })
+  }
+
   async send(...messages: readonly Message[]): Promise<void> {
     // A message that is lost with its connection is sent again by whoever waits for its receipt.
     await Promise.allSettled(
       messages.map(({ topic, payload }) => this.#client.publishAsync(topic, Buffer.from(payload), { qos: 1 })),
     )
+  }
+
+  /** Says hello, as after each connect (SPEC-74), and gives what it is answered with. */
+  async greet(point: PointId): Promise<Receipt> {
+    const topic = formatTopic({ kind: 'hello', gatewayId: parsePointId(point).gatewayId })
+    const payload = new TextEncoder().encode(formatHello({ gatewayVersion: 'test', points: [point] }))
+    const after = this.receipts.length
+    // A broker that was started again has forgotten who listens.
+    await this.#listen()
+    await this.send({ topic, payload })
+    return this.receipt((receipt) => this.receipts.indexOf(receipt) >= after && receipt.point === point)
   }
 
   /** The first receipt, of those here and those to come, that is asked for. */
