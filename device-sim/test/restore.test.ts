@@ -1,11 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fromHex, isEquivocation, makeSigner, parseOcmfText, signRecord } from '@wattline/protocol'
+import { parseOcmfText } from '@wattline/protocol'
 import test from 'ava'
-import { connectAsync } from 'mqtt'
 import { readLedger } from '../src/demo/ledger-books.ts'
-import { runCommand, runJson } from '../src/demo/programs.ts'
+import { runJson } from '../src/demo/programs.ts'
 import { drain } from '../src/demo/report.ts'
 import { Line } from './line.ts'
 
@@ -70,37 +69,3 @@ for (const [what, restore] of Object.entries(restores)) {
     },
   )
 }
-
-test.serial(
-  'SPEC-36: a forged second history of an epoch is proven equivocation and freezes that metering point only',
-  async (t) => {
-    t.timeout(120_000)
-    const line = await Line.start(t)
-    await line.more(4)
-    // Whoever has copied the key can sign another story.
-    const secret = readFileSync(join(dataDirOf(line), 'keys', 'roof.key'), 'latin1').trim()
-    const signer = makeSigner(fromHex(secret)!)
-    const truth = (await line.exported('roof'))[2]!
-    const { record } = parseOcmfText(truth)
-    const lie = signRecord({ ...record, registers: { export: registerOf(truth) + 1000n } }, signer).text
-    const client = await connectAsync(line.mqttUrl, { clientId: 'thief' })
-    t.teardown(() => client.endAsync())
-    await client.publishAsync('wattline/v1/gw-1/roof/record', lie, { qos: 1 })
-    await line.ledger.event(({ event, code }) => event === 'message.quarantined' && code === 'record/equivocation')
-
-    t.true(isEquivocation({ publicKey: signer.publicKey, first: truth, second: lie }))
-    const sequenceOf = async (point: string) =>
-      (await readLedger(line.house.ledgerConfig)).balances.points.find((one) => one.point === point)!.sequence
-    const [roofBefore, batteryBefore] = [await sequenceOf('gw-1/roof'), await sequenceOf('gw-1/battery')]
-    await line.until(({ points }) =>
-      points.every(({ id, receipt }) => id === 'roof' || (receipt?.sequence ?? 0) > batteryBefore + 3),
-    )
-    t.is(await sequenceOf('gw-1/roof'), roofBefore, 'the frozen point stands')
-    t.true((await sequenceOf('gw-1/battery')) > batteryBefore + 3, 'the others go on')
-    const { audit, quarantine } = await readLedger(line.house.ledgerConfig)
-    t.deepEqual(audit.faults, [])
-    t.true(quarantine.messages.some(({ code }) => code === 'record/equivocation'))
-    const { stdout } = await runCommand('ledger', ['points', '--config', line.house.ledgerConfig, '--json'])
-    t.regex(stdout, /frozen/)
-  },
-)

@@ -1,11 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parsePointId, WattError } from '@wattline/protocol'
+import { parseOcmfText, parsePointId, WattError } from '@wattline/protocol'
 import test from 'ava'
 import { Device, fastVerifier, openRig, testSigner } from '../test/rig.ts'
 import { auditLedger } from './audit/audit.ts'
 import { readWitnesses } from './audit/witness.ts'
 import { HeadFile, headFile, parseHead } from './head.ts'
+import { Anchors, readAnchors } from './proof/anchors.ts'
 import { Receipts } from './receipts.ts'
 
 const signer = testSigner(9001)
@@ -82,4 +83,38 @@ test('SPEC-54: a receipt that was given is a witness; one of another ledger is r
   )
   new HeadFile(engine.db, { signer: testSigner(9002), clock }).write()
   t.is(t.throws(audit, { instanceOf: WattError })?.code, 'receipt/invalid')
+})
+
+test('SPEC-54: a published anchor is a witness: a past that was made anew, its anchors with it, is found', (t) => {
+  const made = (serial: string) => {
+    const { engine, clock, dataDir } = openRig(t)
+    const roof = new Device({ meter: 'roof', role: 'producer', key: 9003 })
+    const template = { ...parseOcmfText(roof.sign({ registers: { export: 0n } })).record.template, meterSerial: serial }
+    Object.assign(roof, { sequence: 0, page: 0, previousHash: roof.certificate.hash })
+    engine.ingest([
+      roof.certificateMessage(),
+      roof.read({ export: 1n }),
+      roof.read({ export: 5n }, { change: { template } }),
+    ])
+    clock.ms += 86_400_000
+    const anchors = new Anchors({ db: engine.db, ledger: engine.ledger, signer, clock })
+    while (anchors.step());
+    return { engine, dataDir }
+  }
+  const [truth, lie] = [made('4711'), made('4712')]
+  const published = join(truth.dataDir, 'published')
+  writeFileSync(published, `${readAnchors(truth.engine.db)[0]?.text}\n`)
+  const audit = ({ engine, dataDir }: Pick<typeof truth, 'engine' | 'dataDir'>, files: string[]) =>
+    auditLedger(engine.db, fastVerifier, { witnesses: readWitnesses(dataDir, files, fastVerifier) }).faults
+  t.deepEqual(audit(truth, [published]), [])
+  t.deepEqual(audit(lie, []), [], 'nothing inside the tables shows it')
+  t.deepEqual(
+    audit(lie, [published]).map(({ place, code }) => `${place} ${code}`),
+    ['records chain/inserted'],
+    'the same registers, so the same journal, of another meter',
+  )
+  t.deepEqual(
+    audit(openRig(t), [published]).map(({ place, code }) => `${place} ${code}`),
+    ['entry 2 journal/broken', 'records chain/missing'],
+  )
 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { formatPublicKey, type PublicKey, parseOcmfText, signRecord } from '@wattline/protocol'
 import test from 'ava'
 import { runVerify } from '../test/programs.ts'
-import { Device, fastVerifier, tempDir } from '../test/rig.ts'
+import { Device, fastVerifier, tempDir, testSigner } from '../test/rig.ts'
 import { type KnownKeys, verifyFile } from './verify-file.ts'
 
 function makeRoof(count = 6): Device {
@@ -39,6 +39,36 @@ test('a complete export is proven, with the key of its certificate, of a list, o
     check(roof.texts.slice(2), byMeter(roof))[0]?.text ?? '',
     /^complete from 3 to 6: .*what came before 3 is not in the file/,
   )
+})
+
+test('SPEC-95: an export over a change of keys is proven to whoever knows one of them', (t) => {
+  const roof = makeRoof(3)
+  const old = byMeter(roof)
+  const documents = [roof.certificate.text, ...roof.rotate(9300)]
+  const early = [...roof.texts]
+  for (let n = 0; n < 3; n++) roof.read({ export: BigInt(2000 + n) })
+  const whole = [...documents, ...roof.texts]
+  for (const keys of [old, byMeter(roof), noKeys]) {
+    const [finding] = check(whole, keys)
+    t.true(finding?.ok, finding?.text)
+    t.regex(finding?.text ?? '', /^complete from 1 to 6/)
+  }
+  // Anybody can make a key, and let it name the known one: only a record of the known one vouches for those before.
+  t.regex(check([...documents, ...early], byMeter(roof))[0]?.text ?? '', /nothing proven: the last is signed by/)
+  t.true(check([...documents, ...early], old)[0]?.ok)
+  const { text } = signRecord(parseOcmfText(roof.texts.at(-1)!).record, testSigner(9301))
+  t.false(check([...whole.slice(0, -1), text], old)[0]?.ok)
+  t.false(check(roof.texts, old)[0]?.ok, 'without the words of the old one')
+})
+
+test('SPEC-95: what a key has signed after it had gone is refused', (t) => {
+  const roof = makeRoof(3)
+  const [known, stolen, first] = [byMeter(roof), roof.signer, roof.certificate.text]
+  const words = roof.rotate(9310)
+  roof.signer = stolen
+  roof.read({ export: 9999n })
+  t.false(check([first, ...words, ...roof.texts], known)[0]?.ok)
+  t.true(check([first, ...roof.texts], known)[0]?.ok, 'nothing in the file says that it had gone')
 })
 
 test('without a key nothing is proven', (t) => {

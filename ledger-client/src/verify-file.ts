@@ -3,6 +3,7 @@ import {
   formatKwh,
   formatPublicKey,
   isEquivocation,
+  type KeyRotation,
   type ParsedOcmf,
   type PublicKey,
   parseCertificate,
@@ -11,6 +12,7 @@ import {
   parseRotation,
   readingStates,
   type SignatureVerifier,
+  samePublicKey,
   verifyParsed,
   verifyRange,
   WattError,
@@ -48,11 +50,12 @@ export function verifyFile(content: string, keys: KnownKeys, verifier: Signature
     return records.map((line) => verifyForeignLine(line, keys.any ?? ''))
   }
   const certificates: Certificate[] = []
+  const rotations: KeyRotation[] = []
   const findings: Finding[] = []
   for (const { number, text } of lines) {
     if (text === '' || text.startsWith('#') || text.startsWith('OCMF|') || isOrderLine(text)) continue
     try {
-      if (text.startsWith('WATT-ROTATION|')) parseRotation(text)
+      if (text.startsWith('WATT-ROTATION|')) rotations.push(parseRotation(text))
       else certificates.push(parseCertificate(text))
     } catch (error) {
       if (!(error instanceof WattError)) throw error
@@ -70,7 +73,7 @@ export function verifyFile(content: string, keys: KnownKeys, verifier: Signature
     ),
   )
   for (const [subject, group] of groupByPoint(records)) {
-    findings.push(...verifyPoint(subject, group, { certificates, keys, verifier }))
+    findings.push(...verifyPoint(subject, group, { certificates, rotations, keys, verifier }))
   }
   return findings
 }
@@ -110,6 +113,7 @@ function groupByPoint(records: readonly Line[]): ReadonlyMap<string, Line[]> {
 
 interface Evidence {
   readonly certificates: readonly Certificate[]
+  readonly rotations: readonly KeyRotation[]
   readonly keys: KnownKeys
   readonly verifier: SignatureVerifier
 }
@@ -121,7 +125,10 @@ function verifyPoint(subject: string, lines: readonly Line[], evidence: Evidence
     const text = `${lines.length} records, nothing proven: no key for it, neither in the file nor given`
     return [{ subject, ok: false, text }]
   }
-  const keyOf = (epoch: number) => findKey(parsed, epoch, candidates.keys, evidence.verifier)
+  const keyOf = (epoch: number) => {
+    const valid = candidates.keys.filter((key) => epoch <= lastEpochOf(key, evidence.rotations))
+    return findKey(parsed, epoch, valid, evidence.verifier)
+  }
   const first = parsed.reduce<ParsedOcmf | undefined>(
     (low, each) => (low === undefined || each.record.sequence < low.record.sequence ? each : low),
     undefined,
@@ -145,6 +152,11 @@ function verifyPoint(subject: string, lines: readonly Line[], evidence: Evidence
   const start =
     begins === undefined ? `what came before ${firstSequence} is not in the file` : 'it begins at its certificate'
   const key = keyOf(parsed.at(-1)?.record.epoch ?? 0)
+  // The earlier keys' records are named by hash, up to one of a key that is known: without such a one they prove nothing.
+  if (key !== undefined && candidates.vouched.every((each) => !samePublicKey(each, key))) {
+    const text = `${count} records, nothing proven: the last is signed by ...${formatPublicKey(key).slice(-16)}, an earlier key than the given one`
+    return [{ subject, ok: false, text }, ...lies]
+  }
   const name = key === undefined ? '' : `, signed by ${candidates.source}, ...${formatPublicKey(key).slice(-16)}`
   const text = `complete from ${firstSequence} to ${lastSequence}: ${count} records, ${start}${name}${describeRegisters(parsed)}`
   return [{ subject, ok: lies.length === 0, text }, ...lies]
@@ -152,19 +164,53 @@ function verifyPoint(subject: string, lines: readonly Line[], evidence: Evidence
 
 // A certificate or a line of keys speaks for the point that it names. Only an EVSE is named otherwise in its records:
 // its certificate is the one that its chain begins with.
-function candidateKeys(subject: string, parsed: readonly ParsedOcmf[], { certificates, keys }: Evidence): Candidates {
+function candidateKeys(subject: string, parsed: readonly ParsedOcmf[], evidence: Evidence): Candidates {
+  const { certificates, rotations, keys } = evidence
   const meter = keys.byMeter.get(subject.split(' ')[1] ?? '')
   const given = [...(keys.any === undefined ? [] : [readAnyKey(keys.any)]), ...(meter === undefined ? [] : [meter])]
-  if (given.length > 0) return { keys: given, source: 'the given key' }
   const isEvse = parsed[0]?.record.template.pointType === 'EVSEID'
   const links = new Set(isEvse ? parsed.map(({ record }) => record.previousHash) : [])
   const own = certificates.filter(({ point, hash }) => point.replace('/', ' ') === subject || links.has(hash))
-  return { keys: own.map(({ key }) => key), source: 'the key of the certificate in the file' }
+  const certified = own.map(({ key }) => key)
+  if (given.length === 0)
+    return { keys: certified, vouched: certified, source: 'the key of the certificate in the file' }
+  const steps = rotations.flatMap(({ key: from, certificate }) => {
+    const to = own.find(({ hash }) => hash === certificate)?.key
+    return to === undefined ? [] : [{ from, to }]
+  })
+  const vouched = follow(given, steps)
+  const before = follow(
+    given,
+    steps.map(({ from, to }) => ({ from: to, to: from })),
+  )
+  return { keys: [...vouched, ...before.slice(given.length)], vouched, source: 'the given key' }
 }
 
 interface Candidates {
   readonly keys: readonly PublicKey[]
+  /** Those that the reader knows, and those that these have named. */
+  readonly vouched: readonly PublicKey[]
   readonly source: string
+}
+
+interface Step {
+  readonly from: PublicKey
+  readonly to: PublicKey
+}
+
+function follow(from: readonly PublicKey[], steps: readonly Step[]): readonly PublicKey[] {
+  const reached = [...from]
+  // The list grows while it is walked.
+  for (const key of reached) {
+    const next = steps.filter((step) => samePublicKey(step.from, key)).map(({ to }) => to)
+    reached.push(...next.filter((each) => !reached.some((known) => samePublicKey(known, each))))
+  }
+  return reached
+}
+
+// SPEC-95: a key that has named its successor says nothing more; the next one opens an epoch.
+function lastEpochOf(key: PublicKey, rotations: readonly KeyRotation[]): number {
+  return rotations.find((word) => samePublicKey(word.key, key))?.last.epoch ?? Number.POSITIVE_INFINITY
 }
 
 /** A key as its reader wrote it down: SPKI in hex or base64. */

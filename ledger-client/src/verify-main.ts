@@ -3,7 +3,8 @@ import { type PublicKey, parsePublicKey, WattError } from '@wattline/protocol'
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from './exit-codes.ts'
 import { checkAnchors } from './proof/anchor-list.ts'
-import { checkProof, type ProofFinding } from './proof/check-proof.ts'
+import { checkProofFile } from './proof/check-consistency.ts'
+import type { ProofFinding } from './proof/check-proof.ts'
 import { looksLikeProof } from './proof/proof-file.ts'
 import { pickVerifier } from './verifiers/pick.ts'
 import { type KnownKeys, readAnyKey, verifyFile } from './verify-file.ts'
@@ -35,7 +36,7 @@ async function verifyProof(content: string, { key, ledger }: Options): Promise<n
     ...(ledger === undefined ? {} : { ledger: readAnyKey(ledger) }),
     ...(key === undefined ? {} : { point: readAnyKey(key) }),
   }
-  const { ok, findings, notProven } = checkProof(content, trusted, await pickVerifier('auto'))
+  const { ok, findings, notProven } = checkProofFile(content, trusted, await pickVerifier('auto'))
   printFindings(findings)
   for (const text of notProven) process.stdout.write(`open    not proven by this file: ${text}\n`)
   return ok ? exitCodes.ok : exitCodes.faulty
@@ -83,7 +84,7 @@ async function main(): Promise<void> {
     .description('Checks exported records, and proofs of a ledger; trusts nothing but the file and the keys')
     .argument(
       '<file>',
-      'OCMF records, one a line, and certificates before them if there are any; a proof; or anchors, one a line',
+      'OCMF records, one a line, and certificates before them if there are any; a proof, of a booking or of two anchors; or anchors, one a line',
     )
     .option('--key <spki>', 'the public key of every record in the file, SPKI in hex or base64')
     .option('--ledger <spki>', "proofs: the ledger's public key, as you know it from elsewhere")

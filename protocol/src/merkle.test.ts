@@ -3,7 +3,17 @@ import { readFileSync } from 'node:fs'
 import test from 'ava'
 import fc from 'fast-check'
 import { fromHex, sameBytes, toUpperHex } from './bytes.ts'
-import { hashLeaf, hashNode, inclusionPath, type MerkleHash, merkleRoot, nodesOf, rootFromPath } from './merkle.ts'
+import {
+  consistencyPath,
+  hashLeaf,
+  hashNode,
+  inclusionPath,
+  isConsistent,
+  type MerkleHash,
+  merkleRoot,
+  nodesOf,
+  rootFromPath,
+} from './merkle.ts'
 
 const hex = (bytes: Uint8Array) => toUpperHex(bytes).toLowerCase()
 const bytes = (text: string) => fromHex(text)!
@@ -12,6 +22,7 @@ interface Vectors {
   readonly leaves: readonly string[]
   readonly roots: readonly string[]
   readonly paths: readonly { readonly index: number; readonly size: number; readonly path: readonly string[] }[]
+  readonly consistency: readonly { readonly from: number; readonly to: number; readonly path: readonly string[] }[]
 }
 
 // The tree that the reference implementations of Certificate Transparency are tested with.
@@ -45,6 +56,79 @@ test('SPEC-97: the published vectors of RFC 6962 trees hold', (t) => {
     const root = rootFromPath({ leaf: leaves[index]!, index, size, path: path.map(bytes) })
     t.is(root && hex(root), vectors.roots[size]!, `${index} of ${size}`)
   }
+})
+
+test('SPEC-185: the published consistency proofs hold', (t) => {
+  const { nodes } = tree(vectors.leaves.map(bytes))
+  const known = (count: number) => ({ count, root: bytes(vectors.roots[count]!) })
+  for (const { from, to, path } of vectors.consistency) {
+    t.deepEqual(consistencyPath(nodes, from, to).map(hex), path, `${from} to ${to}`)
+    t.true(isConsistent(known(from), known(to), path.map(bytes)), `${from} to ${to}`)
+  }
+})
+
+// RFC 6962 §2.1.2 as it is written there.
+function subproof(m: number, all: readonly Uint8Array[], known: boolean): Uint8Array[] {
+  const n = all.length
+  if (m === n) return known ? [] : [definition(all)]
+  let k = 1
+  while (k * 2 < n) k *= 2
+  return m <= k
+    ? [...subproof(m, all.slice(0, k), known), definition(all.slice(k))]
+    : [...subproof(m - k, all.slice(k), false), definition(all.slice(0, k))]
+}
+
+test('SPEC-185: a tree of any size is shown to begin with one of any earlier size, and nothing altered shows it', (t) => {
+  fc.assert(
+    fc.property(contents, fc.nat(), fc.nat(), fc.nat({ max: 255 }), (all, cut, other, bit) => {
+      const { nodes, size } = tree(all.map((content, at) => Uint8Array.of(at, ...content)))
+      const earlier = cut % (size + 1)
+      const known = (count: number) => ({ count, root: merkleRoot(nodes, count) })
+      const path = consistencyPath(nodes, earlier, size)
+      const written = all.map((content, at) => Uint8Array.of(at, ...content))
+      if (earlier > 0) t.deepEqual(path.map(hex), subproof(earlier, written, true).map(hex))
+      t.true(isConsistent(known(earlier), known(size), path))
+      const flip = (hash: MerkleHash) => hash.map((byte, at) => (at === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte))
+      for (const [at, hash] of path.entries()) {
+        t.false(isConsistent(known(earlier), known(size), path.with(at, flip(hash))))
+        t.false(isConsistent(known(earlier), known(size), path.toSpliced(at, 1)))
+      }
+      t.false(isConsistent(known(earlier), known(size), [...path, flip(known(size).root)]))
+      const { count, root } = known(earlier)
+      t.false(isConsistent({ count, root: flip(root) }, known(size), path))
+      if (earlier > 0) t.false(isConsistent(known(earlier), { count: size, root: flip(known(size).root) }, path))
+      // Another earlier tree is not shown by it, and another past of the same size neither.
+      const wrong = other % (size + 1)
+      if (wrong !== earlier) t.false(isConsistent(known(wrong), known(size), path) && wrong > 0 && earlier > 0)
+      const rewritten = tree(written.with(0, Uint8Array.of(255, 1))).nodes
+      const forged = { count: earlier, root: merkleRoot(rewritten, earlier) }
+      if (earlier > 0) t.false(isConsistent(forged, known(size), path))
+    }),
+    { numRuns: 60 },
+  )
+})
+
+test('SPEC-185: sizes that no tree has show nothing', (t) => {
+  const nodes = nodesOf([1, 2, 3].map((byte) => hashLeaf(Uint8Array.of(byte))))
+  const known = (count: number) => ({
+    count,
+    root: merkleRoot(nodes, Math.min(3, Math.max(0, Math.floor(count) || 0))),
+  })
+  for (const [from, to] of [
+    [3, 2],
+    [-1, 2],
+    [1.5, 2],
+    [Number.NaN, 2],
+    [1, Number.POSITIVE_INFINITY],
+  ] as const) {
+    t.false(isConsistent(known(from), known(to), []), `${from} to ${to}`)
+  }
+  t.false(isConsistent(known(2), known(3), []), 'too short')
+  t.false(isConsistent(known(3), { count: 4, root: known(3).root }, []), 'nothing at all')
+  t.true(isConsistent(known(0), known(3), []))
+  t.false(isConsistent({ count: 0, root: known(1).root }, known(3), []))
+  for (const from of [4, -1, 0.5, Number.NaN])
+    t.throws(() => consistencyPath(nodes, from, 3), { instanceOf: RangeError })
 })
 
 test('SPEC-97: root and every path are those of the definition, for any size', (t) => {
@@ -158,5 +242,9 @@ test('SPEC-97: sizes beyond 32 bits are counted right', (t) => {
   for (const index of [0, 1, 2 ** 31, 2 ** 33 + 5, 2 ** 40, size - 1]) {
     const path = inclusionPath(nodes, index, size)
     t.deepEqual(rootFromPath({ leaf: same, index, size, path }), root, `${index}`)
+  }
+  for (const count of [1, 2 ** 31 + 1, 2 ** 33 + 5, 2 ** 40, size - 1]) {
+    const earlier = { count, root: merkleRoot(nodes, count) }
+    t.true(isConsistent(earlier, { count: size, root }, consistencyPath(nodes, count, size)), `${count}`)
   }
 })

@@ -1,4 +1,5 @@
 import { sha256 } from '@noble/hashes/sha2.js'
+import { sameBytes } from './bytes.ts'
 
 // SPEC-97: the Merkle tree of RFC 6962 §2.1 and RFC 9162 §2.1. Leaves and inner nodes are hashed with different first
 // bytes, so no inner node can pass for a leaf, and a tree of any size has one shape. Indices and sizes are plain numbers:
@@ -116,4 +117,60 @@ export function rootFromPath({ leaf, index, size, path }: Inclusion): MerkleHash
     ;[at, last] = [Math.floor(at / 2), Math.floor(last / 2)]
   }
   return last === 0 ? hash : undefined
+}
+
+/** The hashes that show a tree of `size` leaves to begin with one of `earlier` leaves (RFC 6962 §2.1.2). */
+export function consistencyPath(nodes: MerkleNodes, earlier: number, size: number): readonly MerkleHash[] {
+  if (!Number.isInteger(earlier) || earlier < 0 || earlier > size) {
+    throw new RangeError(`${earlier} leaves: a tree of ${size} has not so many`)
+  }
+  const path: MerkleHash[] = []
+  // The part that is split; as long as it begins with the first leaf and is the earlier tree, whoever asks has its root.
+  let [begin, rest, wanted] = [0, size, earlier]
+  while (wanted > 0 && wanted < rest) {
+    const { width } = largestBelow(rest)
+    if (wanted <= width) {
+      path.push(rangeRoot(nodes, begin + width, rest - width))
+      rest = width
+    } else {
+      path.push(rangeRoot(nodes, begin, width))
+      begin += width
+      rest -= width
+      wanted -= width
+    }
+  }
+  if (begin > 0) path.push(rangeRoot(nodes, begin, rest))
+  return path.toReversed()
+}
+
+/** A tree as somebody knows it. */
+export interface KnownTree {
+  readonly count: number
+  readonly root: MerkleHash
+}
+
+/** Whether a path shows that one tree begins with all leaves of another (RFC 9162 §2.1.4.2). */
+export function isConsistent(earlier: KnownTree, later: KnownTree, path: readonly MerkleHash[]): boolean {
+  const [from, to] = [earlier.count, later.count]
+  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to) || from < 0 || from > to) return false
+  // Of nothing there is one tree, and every other one begins with it.
+  if (from === 0) return path.length === 0 && sameBytes(earlier.root, sha256(new Uint8Array()))
+  if (from === to) return path.length === 0 && sameBytes(earlier.root, later.root)
+  let [at, last] = [from - 1, to - 1]
+  while (at % 2 === 1) [at, last] = [Math.floor(at / 2), Math.floor(last / 2)]
+  // A complete earlier tree is a node of the later one.
+  const [first, ...rest] = at === 0 ? [earlier.root, ...path] : path
+  if (first === undefined) return false
+  let [before, after] = [first, first]
+  for (const hash of rest) {
+    if (last === 0) return false
+    if (at % 2 === 1 || at === last) {
+      ;[before, after] = [hashNode(hash, before), hashNode(hash, after)]
+      while (at % 2 === 0 && at !== 0) [at, last] = [at / 2, Math.floor(last / 2)]
+    } else {
+      after = hashNode(after, hash)
+    }
+    ;[at, last] = [Math.floor(at / 2), Math.floor(last / 2)]
+  }
+  return last === 0 && sameBytes(before, earlier.root) && sameBytes(after, later.root)
 }

@@ -1,22 +1,27 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
+  type Anchor,
   formatPublicKey,
   type PointId,
   type PublicKey,
+  parseAnchor,
   parseReceipt,
   type SignatureVerifier,
   WattError,
 } from '@wattline/protocol'
 import { headFile, parseHead } from '../head.ts'
+import { Archive, SqliteTiles, type Trees } from '../proof/archive.ts'
 import type { Database } from '../store/database.ts'
 import type { Faults } from './report.ts'
 import type { SeenSeal } from './seal-audit.ts'
 
-/** What the ledger has signed once, and must still hold: heads and receipts (SPEC-54). */
+/** What the ledger has signed once, and must still hold: heads, anchors and receipts (SPEC-54). */
 export interface Witnesses {
   readonly seals: readonly SeenSeal[]
   readonly entries: readonly { readonly entries: number; readonly hash: string; readonly witness: string }[]
+  /** As they were published: those that the ledger stores could be made anew, with its key. */
+  readonly anchors: readonly { readonly anchor: Anchor; readonly witness: string }[]
   readonly receipts: readonly {
     readonly point: PointId
     readonly epoch: number
@@ -26,14 +31,15 @@ export interface Witnesses {
   }[]
 }
 
-export const noWitnesses: Witnesses = { seals: [], entries: [], receipts: [] }
+export const noWitnesses: Witnesses = { seals: [], entries: [], anchors: [], receipts: [] }
 
-/** Gathers the head beside the database, and every head and receipt that stands on a line of one of the files. */
+/** Gathers the head beside the database, and every head, anchor and receipt that stands on a line of one of the files. */
 export function readWitnesses(dataDir: string, files: readonly string[], verifier: SignatureVerifier): Witnesses {
   const own = join(dataDir, headFile)
   const found = {
     seals: [...noWitnesses.seals],
     entries: [...noWitnesses.entries],
+    anchors: [...noWitnesses.anchors],
     receipts: [...noWitnesses.receipts],
   }
   let ledger: PublicKey | undefined
@@ -62,6 +68,12 @@ function takeLine(line: string, witness: string, { found, ledger, verifier }: Ta
       found.entries.push({ entries: head.entries, hash: head.journal, witness })
       return head.ledger
     }
+    if (text.startsWith('WATT-ANCHOR|')) {
+      const anchor = parseAnchor(text, ledger, verifier)
+      found.entries.push({ entries: anchor.entries.count, hash: anchor.entries.head, witness })
+      found.anchors.push({ anchor, witness })
+      return anchor.ledger
+    }
     if (!text.startsWith('WATT-RECEIPT|')) return undefined
     const receipt = parseReceipt(text, ledger, verifier)
     if (receipt.sequence > 0) found.receipts.push({ ...receipt, witness })
@@ -82,7 +94,7 @@ function readLines(path: string): readonly string[] {
 }
 
 /** Compares entries and receipts with what is here; the seals are compared on the way (SealAudit). */
-export function checkWitnesses(db: Database, { entries, receipts }: Witnesses, faults: Faults): void {
+export function checkWitnesses(db: Database, { entries, anchors, receipts }: Witnesses, faults: Faults): void {
   const entry = db.prepare<[number], { hash: string }>('SELECT hash FROM entry WHERE id = ?')
   for (const { entries: id, hash, witness } of entries) {
     if (id === 0) continue
@@ -91,6 +103,7 @@ export function checkWitnesses(db: Database, { entries, receipts }: Witnesses, f
       found === undefined ? 'it is not here' : `its hash was ${hash.slice(0, 8)}, now ${found.slice(0, 8)}`
     if (found !== hash) faults.add(`entry ${id}`, 'journal/broken', `${witness}: ${problem}`)
   }
+  if (anchors.length > 0) checkAnchors(db, anchors, faults)
   const record = db.prepare<[string, number, number], { hash: string }>(
     `SELECT hash FROM record WHERE point = (SELECT id FROM point WHERE name = ?) AND epoch = ? AND sequence = ?`,
   )
@@ -98,5 +111,34 @@ export function checkWitnesses(db: Database, { entries, receipts }: Witnesses, f
     const found = record.get(point, epoch, sequence)?.hash
     const problem = found === undefined ? 'it is not here' : `it was ${hash.slice(0, 8)}, now ${found.slice(0, 8)}`
     if (found !== hash) faults.add(`${point}@${epoch}/${sequence}`, 'chain/missing', `${witness}: ${problem}`)
+  }
+}
+
+// The hash of the last entry names all before it; of the records only the tree tells.
+function checkAnchors(db: Database, anchors: Witnesses['anchors'], faults: Faults): void {
+  const trees = openTrees(db)
+  if (trees === undefined) return
+  const { records } = trees
+  for (const { anchor, witness } of anchors) {
+    const { count, root } = anchor.records
+    if (count > records.size)
+      faults.add('records', 'chain/missing', `${witness}: ${count} records, ${records.size} are here`)
+    else if (records.root(count) !== root) {
+      const problem = `the first ${count} records hash to another root than ${root.slice(0, 8)}`
+      faults.add('records', 'chain/inserted', `${witness}: ${problem}`)
+    }
+  }
+}
+
+// Stored tiles are compared with the data where the ledger's own anchors are; a gap in the data is told there, too.
+function openTrees(db: Database): Trees | undefined {
+  try {
+    return new Archive(db).openTrees({
+      records: new SqliteTiles(db, 'records'),
+      entries: new SqliteTiles(db, 'entries'),
+    })
+  } catch (error) {
+    if (error instanceof WattError) return undefined
+    throw error
   }
 }

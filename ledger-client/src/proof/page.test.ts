@@ -4,8 +4,11 @@ import { formatPublicKey } from '@wattline/protocol'
 import test from 'ava'
 import { Device, fastVerifier, openRig, testSigner } from '../../test/rig.ts'
 import { bundleVerifyScript } from '../../web/build-page.ts'
+import { checkConsistency } from './check-consistency.ts'
 import { checkProof, type ProofReport } from './check-proof.ts'
+import { makeConsistency } from './make-consistency.ts'
 import { makeProof } from './make-proof.ts'
+import { parseProof } from './proof-file.ts'
 
 type Verify = (bytes: Uint8Array, keys?: { ledger?: string; point?: string }) => ProofReport
 
@@ -34,6 +37,9 @@ test('SPEC-181: the page in a browser gives the verdict of the program, without 
   const plain = (report: ProofReport) => JSON.parse(JSON.stringify(report)) as unknown
   t.deepEqual(plain(verify(bytes)), plain(checkProof(proof)))
   t.true(verify(bytes).ok)
+  const { anchor } = parseProof(proof)
+  const extended = makeConsistency(engine.db, { from: anchor, signer })
+  t.deepEqual(plain(verify(Buffer.from(extended, 'latin1'))), plain(checkConsistency(extended)))
   const keys = { ledger: formatPublicKey(signer.publicKey), point: ` ${formatPublicKey(roof.signer.publicKey)}\n` }
   t.true(verify(bytes, keys).ok)
   const code = (altered: Buffer, known = {}) => verify(altered, known).findings.find(({ ok }) => !ok)?.code

@@ -1,10 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Anchor, makeSigner, type PublicKey, parseAnchor, parsePublicKey, WattError } from '@wattline/protocol'
+import {
+  type Anchor,
+  makeSigner,
+  type PublicKey,
+  parseAnchor,
+  parsePublicKey,
+  type Signer,
+  WattError,
+} from '@wattline/protocol'
 import { type Command, InvalidArgumentError } from 'commander'
 import { look } from '../commands.ts'
-import { loadConfig } from '../config.ts'
+import { type LedgerConfig, loadConfig } from '../config.ts'
 import { readKeyFile } from '../ledger-key.ts'
 import { toJson } from '../reports.ts'
 import { pickVerifier } from '../verifiers/pick.ts'
@@ -19,6 +27,7 @@ import {
   parseChallenge,
   sampleFor,
 } from './challenge.ts'
+import { makeConsistency } from './make-consistency.ts'
 import { makeProof, parseProofSubject } from './make-proof.ts'
 
 /** What a command tells the world. */
@@ -50,10 +59,24 @@ export function addProofs(program: Command, output: Output): void {
     .requiredOption(...configOption)
     .action(async (subject: string, { config: path }: { config: string }) => {
       const config = loadConfig(path)
-      const key = join(config.ledger.dataDir, 'ledger.key')
-      const signer = existsSync(key) ? makeSigner(readKeyFile(key)) : undefined
+      const signer = readSigner(config)
       const verifier = await pickVerifier(config.ledger.verifier)
       print(look(config, (db) => makeProof(db, parseProofSubject(subject), { signer, verifier })))
+    })
+  program
+    .command('consistency')
+    .description('print a file that shows that nothing under an earlier anchor was changed since (wattline-verify)')
+    .requiredOption(
+      '--from <anchor>',
+      'the earlier one: its day, or a file with anchors, of which the last one is taken',
+    )
+    .option('--to <anchor>', 'the later one; everything there is now if left out')
+    .requiredOption(...configOption)
+    .action(({ config: path, from, to }: { config: string; from: string; to?: string }) => {
+      const config = loadConfig(path)
+      const later = to === undefined ? {} : { to: toAnchorName(to) }
+      const request = { from: toAnchorName(from), ...later, signer: readSigner(config) }
+      print(look(config, (db) => makeConsistency(db, request)))
     })
   addPossession(program, output)
 }
@@ -89,6 +112,16 @@ function addPossession(program: Command, output: Output): void {
     .option(...keyOption, parseKey)
     .option('--json', 'print JSON instead of text')
     .action((options: CheckOptions) => runCheck(options, output))
+}
+
+function readSigner({ ledger }: LedgerConfig): Signer | undefined {
+  const key = join(ledger.dataDir, 'ledger.key')
+  return existsSync(key) ? makeSigner(readKeyFile(key)) : undefined
+}
+
+// Whoever asks may hold an anchor that this ledger has forgotten, or that it denies.
+function toAnchorName(text: string): string {
+  return /^\d{4}-\d{2}-\d{2}$/.test(text) ? text : readLastAnchor(text, undefined).text
 }
 
 interface ChallengeOptions {

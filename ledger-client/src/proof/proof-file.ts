@@ -48,28 +48,65 @@ export type ProofFile = v.InferOutput<typeof shape>
 export type RecordProof = v.InferOutput<typeof record>
 export type EntryProof = v.InferOutput<typeof entry>
 
-/** Whether a file wants to be a proof. */
+/** SPEC-185: what shows that one anchor extends another. */
+const consistencyShape = v.strictObject({
+  wattline: v.literal('consistency'),
+  v: v.literal(1),
+  /** The earlier anchor or head, and the later one. */
+  from: text,
+  to: text,
+  /** From the earlier tree to the later one, in both trees. */
+  records: path,
+  entries: path,
+})
+
+export type ConsistencyFile = v.InferOutput<typeof consistencyShape>
+
+/** Whether a file wants to be a proof of either kind. */
 export function looksLikeProof(content: string): boolean {
-  return content.startsWith('{\n "wattline": "proof"')
+  return /^\{\n "wattline": "(proof|consistency)"/.test(content)
 }
 
-/** A proof as it stands in its file: one way to write each. */
+/** Whether it wants to show that one anchor extends another. */
+export function looksLikeConsistency(content: string): boolean {
+  return content.startsWith('{\n "wattline": "consistency"')
+}
+
 export function formatProof(proof: ProofFile): string {
-  const ordered = decodeWith(shape, proof, 'proof', 'proof/malformed')
-  const json = JSON.stringify(ordered, null, 1)
-  return `${json.replace(/[\u007f-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`
+  return format(decodeWith(shape, proof, 'proof', 'proof/malformed'))
 }
 
 /** Reads a proof. Whatever is written in any other way is refused: then no byte of the file can change without being seen. */
 export function parseProof(content: string): ProofFile {
+  return parse(shape, content)
+}
+
+export function formatConsistency(proof: ConsistencyFile): string {
+  return format(decodeWith(consistencyShape, proof, 'proof', 'proof/malformed'))
+}
+
+export function parseConsistency(content: string): ConsistencyFile {
+  return parse(consistencyShape, content)
+}
+
+// As it stands in a file: one way to write each.
+function format(ordered: object): string {
+  const json = JSON.stringify(ordered, null, 1)
+  return `${json.replace(/[\u007f-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`
+}
+
+function parse<TSchema extends v.GenericSchema<unknown, object>>(
+  schema: TSchema,
+  content: string,
+): v.InferOutput<TSchema> {
   let json: unknown
   try {
     json = JSON.parse(content)
   } catch (cause) {
     throw new WattError('proof/malformed', `no JSON: ${cause instanceof Error ? cause.message : cause}`, { cause })
   }
-  const proof = decodeWith(shape, json, 'proof', 'proof/malformed')
-  if (formatProof(proof) !== content) {
+  const proof = decodeWith(schema, json, 'proof', 'proof/malformed')
+  if (format(proof) !== content) {
     throw new WattError(
       'proof/malformed',
       'it is not written as proofs are: one field a line, in their order, in ASCII',

@@ -1,6 +1,7 @@
 // The page that checks a proof in a browser, from a file:// address too: nothing is loaded, nothing is sent.
 import { type PublicKey, parsePublicKey, WattError } from '@wattline/protocol'
-import { checkProof, type ProofReport, type TrustedKeys } from '../../src/proof/check-proof.ts'
+import { checkProofFile } from '../../src/proof/check-consistency.ts'
+import type { ProofReport, TrustedKeys } from '../../src/proof/check-proof.ts'
 import { readProofBytes } from '../../src/proof/proof-file.ts'
 
 /** Checks the bytes of a proof file; for the page, and for whoever embeds it. */
@@ -10,7 +11,7 @@ export function verifyProofBytes(bytes: Uint8Array, keys: { ledger?: string; poi
       ...(keys.ledger ? { ledger: readKey("the ledger's key", keys.ledger) } : {}),
       ...(keys.point ? { point: readKey("the metering point's key", keys.point) } : {}),
     }
-    return checkProof(readProofBytes(bytes), trusted)
+    return checkProofFile(readProofBytes(bytes), trusted)
   } catch (error) {
     if (!(error instanceof WattError)) throw error
     return {
