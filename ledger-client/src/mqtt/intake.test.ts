@@ -39,7 +39,7 @@ function startIntake(t: Teardown, connection: ConnectionOptions, options: Parame
     engine,
     health,
     metrics,
-    receipts: new Receipts(engine.registry, ledgerSigner, clock),
+    receipts: new Receipts(engine, ledgerSigner, clock),
     log: makeLogger('silent'),
     fatal: (error) => failures.push(error),
   })

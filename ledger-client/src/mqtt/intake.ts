@@ -6,7 +6,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Answer, Outcome } from '../pipeline.ts'
 import type { Receipts } from '../receipts.ts'
 import { toMessage } from '../store/intake.ts'
-import { Connection, type ConnectionOptions, type Delivery } from './connection.ts'
+import { Connection, type ConnectionEvents, type ConnectionOptions, type Delivery } from './connection.ts'
 
 const limits = {
   /** Messages and bytes that wait in memory for their commit; beyond, nothing more is read from the broker. */
@@ -28,6 +28,8 @@ export interface IntakeParts {
   readonly health: Health
   readonly metrics: Metrics
   readonly log: Logger
+  /** Another way to the broker: for tests that own it. */
+  readonly connect?: (events: ConnectionEvents) => Pick<Connection, 'connected' | 'publish' | 'resume' | 'close'>
   /** Called once where going on makes no sense: the database is damaged, or an invariant is broken. */
   fatal(error: unknown): void
 }
@@ -39,7 +41,7 @@ export interface IntakeParts {
  */
 export class MqttIntake {
   readonly #parts: IntakeParts
-  readonly #connection: Connection
+  readonly #connection: ReturnType<NonNullable<IntakeParts['connect']>>
   readonly #queue: Delivery[] = []
   readonly #answers = new Map<PointId, Answer>()
   readonly #shed = new Set<PointId>()
@@ -60,7 +62,8 @@ export class MqttIntake {
       this.#othersWrote = true
     })
     parts.health.raise({ code: 'mqtt/disconnected', message: `${options.url}: not connected yet` })
-    this.#connection = new Connection(options, {
+    const connect = parts.connect ?? ((events) => new Connection(options, events))
+    this.#connection = connect({
       connected: () => this.#connected(options.url),
       disconnected: (reason) => this.#disconnected(options.url, reason),
       received: (delivery) => this.#receive(delivery),

@@ -283,4 +283,9 @@ export const migrations: readonly string[] = [
     entry INTEGER NOT NULL REFERENCES entry (id) -- the journal's note of it
   ) STRICT;
   `,
+  `
+  -- SPEC-71: when the ledger's present session began.
+  CREATE TABLE receipt_session (id INTEGER PRIMARY KEY CHECK (id = 0), began_at INTEGER NOT NULL) STRICT;
+  INSERT INTO receipt_session VALUES (0, 0);
+  `,
 ]
