@@ -36,7 +36,7 @@ function makePast(dataDir: string, confirmed: number): { texts: readonly string[
   const texts = rig.texts()
   const { record, hash } = parseOcmfText(texts[confirmed - 1]!)
   const { store, epochs } = rig.session
-  const parts = { store, outbox: rig.outbox, epochs, endedSessions: new Set<string>() }
+  const parts = { store, outbox: rig.outbox, epochs, asked: new Map() }
   store.write(() =>
     settleReceipt(parts, {
       point: rig.points[0]!,

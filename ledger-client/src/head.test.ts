@@ -66,7 +66,7 @@ test('SPEC-54: a receipt that was given is a witness; one of another ledger is r
   const { engine, clock, dataDir } = openRig(t)
   const roof = new Device({ meter: 'roof', role: 'producer' })
   engine.ingest([roof.certificateMessage(), roof.read({ export: 1n }), roof.read({ export: 5n })])
-  const receipts = new Receipts(engine.registry, signer, clock)
+  const receipts = new Receipts(engine, signer, clock)
   const path = join(dataDir, 'receipts')
   writeFileSync(path, `kept by ${parsePointId(roof.id).gatewayId}\n${receipts.make(roof.id, { resend: false }).text}\n`)
   const audit = () => {

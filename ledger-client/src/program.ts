@@ -74,7 +74,7 @@ export async function startLedger(
     const failed = Promise.withResolvers<unknown>()
     const chain = await openBackend(config, { dataDir, db: engine.db, registry: engine.registry, health, log })
     if (chain !== undefined) started.push(() => chain.stop())
-    const receipts = new Receipts(engine.registry, signer, systemClock, chain?.placeOf)
+    const receipts = new Receipts(engine, signer, systemClock, chain?.placeOf)
     const intake = new MqttIntake(way, { engine, receipts, health, metrics, log, fatal: failed.resolve })
     started.push(() => intake.stop())
     chain?.run((points) => intake.announce(points)).catch(failed.resolve)

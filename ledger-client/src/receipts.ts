@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { type Clock, formatReceipt, formatTopic, type PointId, parsePointId, type Signer } from '@wattline/protocol'
 import type { Answer } from './pipeline.ts'
 import type { Place, Point, Registry } from './points/registry.ts'
+import type { Database } from './store/database.ts'
 
 /** How long a request to send again is left to work before it is repeated. */
 const resendPauseMs = 5000
@@ -22,12 +22,17 @@ export class Receipts {
   readonly #signer: Signer
   readonly #clock: Clock
   readonly #placeOf: FinalPlaceOf
-  /** Made anew at each start: within it, receipts only grow. */
-  readonly #session = randomBytes(8).toString('hex')
+  readonly #session: string
   readonly #asked = new Map<PointId, { readonly sequence: number; readonly at: number }>()
   #serial = 0
 
-  constructor(registry: Registry, signer: Signer, clock: Clock, placeOf: FinalPlaceOf = ({ head }) => head) {
+  constructor(
+    { db, registry }: { readonly db: Database; readonly registry: Registry },
+    signer: Signer,
+    clock: Clock,
+    placeOf: FinalPlaceOf = ({ head }) => head,
+  ) {
+    this.#session = beginSession(db, clock)
     this.#registry = registry
     this.#signer = signer
     this.#clock = clock
@@ -65,4 +70,17 @@ export class Receipts {
     this.#asked.set(id, { sequence, at: now })
     return true
   }
+}
+
+// Within a session receipts only grow. It is the time at which it began, so that nobody takes an earlier one for a later
+// one, whatever is restored; a clock that was put back does not make it less than the one before.
+function beginSession(db: Database, clock: Clock): string {
+  const began = db.write(() =>
+    db
+      .prepare<[number], { began_at: number }>(
+        'UPDATE receipt_session SET began_at = max(began_at + 1, ?) RETURNING began_at',
+      )
+      .get(clock.now()),
+  )
+  return (began?.began_at ?? 0).toString(16).padStart(16, '0')
 }

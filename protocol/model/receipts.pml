@@ -1,9 +1,9 @@
 /*
  * The receipt and mint protocol, as a model for Spin (spinroot.com).
  *
- * SPEC-30 to SPEC-32, SPEC-70 to SPEC-73, SPEC-80 and SPEC-82 for one metering point: who signs, what is booked, what a
- * receipt frees. `device-sim/test/receipts-model.test.ts` lets Spin look at every
- * order of every event.
+ * SPEC-30 to SPEC-32, SPEC-70 to SPEC-73, SPEC-75, SPEC-80 and SPEC-82 for one metering point: who signs, what is
+ * booked, what a receipt frees. `device-sim/test/receipts-model.test.ts` lets Spin look at every order of every event.
+ * The same events on the real parts: `device-sim/test/receipts-line.ts`.
  *
  * What can happen: each message is lost, doubled, late and out of order (the wire is a set from which anything may be
  * taken at any time, or never); each part is cut between any two of its steps (nothing here survives in memory: what is
@@ -14,16 +14,17 @@
  *   no record is signed twice for one epoch and sequence;
  *   never more is booked than the meter has counted;
  *   what a receipt has freed at the gateway stays booked, for as long as the ledger itself is not restored;
- *   when the faults end and one more reading is sent, exactly what the meter has counted is booked, and confirmed.
+ *   when the faults end and one or two more readings are sent, exactly what the meter has counted is booked, and confirmed.
  *
  * Not in here: a gateway that was restored and cannot notice (SPEC-36 answers that), and what a reading is worth.
  *
- * Known: where ledger and gateway are both restored, each to a memory that the other has gone on from, the gateway may
- * name a record that the ledger lost, and keep none that it has (-DRESTORES=2 shows it). Nothing is booked twice and
- * the register still holds the energy, but the metering point waits until an operator enrols it anew.
+ * With -DRESTORES=2 ledger and gateway may both be restored, each to a memory that the other has gone on from: then the
+ * gateway may go on from a record that the ledger has lost, and the ledger may stand at one that the gateway forgot
+ * (SPEC-75).
  *
  * Mutants that must fail: -DMUTANT_DELTA books what a record says that was added since the record before it, instead of
- * the difference of registers; -DMUTANT_EARLY gives receipts before what they say is final.
+ * the difference of registers; -DMUTANT_EARLY gives receipts before what they say is final; -DMUTANT_STUCK is a gateway
+ * without SPEC-75.
  */
 
 #ifndef RECORDS
@@ -32,7 +33,13 @@
 #ifndef RESTORES
 #define RESTORES 1          /* of the gateway or of the ledger */
 #endif
-#define LAST (RECORDS + 1)
+#ifndef REBOOTS
+#define REBOOTS 1           /* of the gateway's machine; with two restores also refusals of what it signed */
+#endif
+#ifndef REORGS
+#define REORGS 1
+#endif
+#define LAST (RECORDS + 2)  /* in the calm one more, and another one where a new epoch had to be opened for it */
 #define COUNTED RECORDS     /* where the meter's register ends */
 
 #define BIT(id) (1 << (id))
@@ -45,7 +52,8 @@ byte made = 0;
 byte meter = 0;
 byte lastEpoch = 1;         /* epochs are times: a new one is greater than all before, whatever is restored */
 
-/* What a gateway has on its disk. `kept`: texts that it can send; `known`: records that it remembers. */
+/* What a gateway has on its disk. `session`: that in which `confirmed` was told; `kept`: texts that it can send;
+ * `known`: records that it remembers. */
 typedef Gateway { byte epoch; byte head; byte confirmed; byte session; byte kept; byte known };
 Gateway gateway, gatewayBackup;
 
@@ -54,11 +62,14 @@ typedef Books { byte head; byte base; byte booked; byte accepted };
 Books tip, final, ledgerBackup;
 byte session = 1;           /* SPEC-71: a ledger that was restored starts another one */
 
-/* Receipts that were ever given, by their session. Of records, all that were ever signed may still arrive. */
+/*
+ * Receipts that were ever given, by their session; each may ask to send again, as anything may have been lost or late.
+ * Of records, all that were ever signed may still arrive.
+ */
 byte receipts[RESTORES + 2];
 
 /* How often each fault may still happen. */
-byte reboots = 1, restores = RESTORES, reorgs = 1;
+byte reboots = REBOOTS, restores = RESTORES, reorgs = REORGS;
 bool gatewayHasBackup = false, ledgerHasBackup = false;
 bool calm = false;
 
@@ -114,35 +125,53 @@ inline take(id) {
 	fi
 }
 
-/* SPEC-71, SPEC-73: what a gateway does with a receipt of session `s` for record `id`. */
-inline settle(s, id) {
+/* Where what follows the confirmed record is kept no more, the chain goes on from there in a new epoch. */
+inline bridge() {
+	i = gateway.head;
+	do
+	:: i != gateway.confirmed && i != 0 && record[i].previous != gateway.confirmed -> i = record[i].previous
+	:: else -> break
+	od;
+	if
+	:: gateway.head != gateway.confirmed && !HAS(gateway.kept, i) -> openEpoch(gateway.confirmed)
+	:: else
+	fi
+}
+
+#define KNOWN(id) ((id) == 0 || HAS(gateway.known, id))
+
+/* SPEC-71, SPEC-73, SPEC-75: what a gateway does with a receipt of session `s` for record `id`. */
+inline settle(s, id, asks) {
 	if
 	:: s < gateway.session                              /* of a session that is over */
-	:: s >= gateway.session && (id == 0 || HAS(gateway.known, id)) ->
+	:: s >= gateway.session && KNOWN(id) ->
 		if
 		:: AFTER(id, gateway.confirmed) -> gateway.confirmed = id
 		:: !AFTER(id, gateway.confirmed) && s > gateway.session ->
-			gateway.confirmed = id;
-			/* The ledger was restored. Where the next record is kept no more, go on from there in a new epoch. */
-			i = gateway.head;
-			do
-			:: i != id && i != 0 && record[i].previous != id -> i = record[i].previous
-			:: else -> break
-			od;
-			if
-			:: gateway.head != id && !HAS(gateway.kept, i) -> openEpoch(id)
-			:: else
-			fi
+			gateway.confirmed = id;                     /* the ledger was restored */
+			bridge()
 		:: else
 		fi;
 		gateway.session = s
-	:: s >= gateway.session && id != 0 && !HAS(gateway.known, id) ->
-		gateway.session = s;
+	:: s >= gateway.session && !KNOWN(id) ->
 		if
+#ifndef MUTANT_STUCK
+		/* What was confirmed is lost, and what is there instead is forgotten here: what is still kept may attach. */
+		:: s > gateway.session && (asks || !AFTER(id, gateway.confirmed)) ->
+			gateway.confirmed = id;
+			gateway.session = s
+#endif
 		:: record[id].epoch >= gateway.epoch -> openEpoch(gateway.head)
 		:: else
 		fi
 	fi;
+#ifndef MUTANT_STUCK
+	/* Nothing that is kept attaches. */
+	if
+	:: asks && s == gateway.session && id == gateway.confirmed -> bridge()
+	:: else
+	fi;
+#endif
 	i = 0
 }
 
@@ -189,7 +218,10 @@ end:	do
 		select(from : 1 .. session);
 		select(id : 0 .. made);
 		if
-		:: HAS(receipts[from], id) -> settle(from, id)
+		:: HAS(receipts[from], id) -> settle(from, id, false)
+#if RESTORES > 1
+		:: HAS(receipts[from], id) -> settle(from, id, true)
+#endif
 		:: else
 		fi;
 		from = 0;
@@ -210,6 +242,10 @@ end:	do
 		id = 0
 	}
 	:: atomic { !calm && reboots > 0 && made > 0 -> reboots--; openEpoch(gateway.head) }
+#if RESTORES > 1
+	/* SPEC-72: the ledger refuses a record. */
+	:: atomic { !calm && reboots > 0 && gateway.head != gateway.confirmed -> reboots--; openEpoch(gateway.confirmed) }
+#endif
 	:: atomic { !calm && !gatewayHasBackup && restores > 0 && made > 0 ->
 		gatewayHasBackup = true;
 		copyGateway(gatewayBackup, gateway)
@@ -226,9 +262,13 @@ end:	do
 proctype LedgerPart() {
 	byte id;
 end:	do
+	/* Final is with tables of our own what is committed, on a chain what some blocks lie upon. */
+#if REORGS == 0
+	:: atomic { !calm && made > 0 -> select(id : 1 .. made); take(id); copyBooks(final, tip); id = 0 }
+#else
 	:: atomic { !calm && made > 0 -> select(id : 1 .. made); take(id); id = 0 }
-	/* With tables of our own at once, on a chain after some blocks. */
 	:: atomic { !calm && final.head != tip.head -> copyBooks(final, tip) }
+#endif
 	:: atomic { !calm && !HAS(receipts[session], final.head) -> giveReceipt() }
 #ifdef MUTANT_EARLY
 	:: atomic { !calm && !HAS(receipts[session], tip.head) -> giveReceipt() }
@@ -251,28 +291,45 @@ end:	do
 	od
 }
 
+/* All that the gateway keeps arrives, becomes final, and is answered. */
+inline catchUp() {
+	id = 1;
+	refused = false;
+	do
+	:: id <= made ->
+		if
+		:: HAS(gateway.kept, id) ->
+			take(id);
+			refused = refused || (!HAS(tip.accepted, id) && AFTER(id, gateway.confirmed) && record[id].epoch < record[tip.head].epoch)
+		:: else
+		fi;
+		id++
+	:: else -> break
+	od;
+	copyBooks(final, tip);
+	settle(session, final.head, final.head != made);
+	if
+	:: refused && final.head != made && gateway.head == made -> openEpoch(gateway.confirmed)
+	:: else
+	fi
+}
+
 /* The faults end, at any moment: both sides meet, one more reading is taken, and everything catches up. */
 proctype Calm() {
 	byte i = 0, id;
+	bool refused;
 end:	atomic {
 		made > 0 ->
 		calm = true;
 		checkFreed();
 		copyBooks(final, tip);
-		settle(session, final.head);
+		settle(session, final.head, false);
 		sign();
-		id = 1;
-		do
-		:: id <= made ->
-			if
-			:: HAS(gateway.kept, id) -> take(id)
-			:: else
-			fi;
-			id++
-		:: else -> break
-		od;
-		copyBooks(final, tip);
-		settle(session, final.head);
+		catchUp();
+		if
+		:: gateway.head != made -> sign(); catchUp()
+		:: else
+		fi;
 		assert(final.booked == meter);
 		assert(gateway.confirmed == gateway.head);
 		checkFreed()

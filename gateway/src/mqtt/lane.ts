@@ -22,6 +22,8 @@ export class Lane {
   readonly #encoder = new RecordEncoder()
   #sent: Sent[] = []
   #certificateDue = true
+  /** Whether the ledger speaks of places that are not known here: nobody knows which records are a base to it. */
+  #isAstray = false
 
   constructor(point: PointId, timing: PacingTiming, window: number) {
     this.point = point
@@ -42,6 +44,7 @@ export class Lane {
     const ids = parsePointId(this.point)
     const texts = this.#certificateDue ? documents() : []
     this.#certificateDue = false
+    if (this.#isAstray) this.#encoder.reset()
     const payload = this.#encoder.encode(record.text)
     return [
       ...texts.map((text) => ({ topic: formatTopic({ ...ids, kind: 'certificate' }), payload: text })),
@@ -49,8 +52,20 @@ export class Lane {
     ]
   }
 
+  /** The ledger names a place that is not known here: until it confirms something, all goes out in full. */
+  goAstray(): void {
+    this.#isAstray = true
+  }
+
+  /** The ledger answers, and nobody knows to what: more is sent. */
+  passOver(nowMs: number): void {
+    this.#sent = this.#sent.slice(-1)
+    this.pacing.answered(nowMs)
+  }
+
   /** A receipt confirms more than before. Returns how long the last record took, where it went out since the restart. */
   confirmed({ epoch, sequence }: Receipt, nowMs: number): number | undefined {
+    this.#isAstray = false
     const after = this.#sent.findIndex(
       (sent) => sent.epoch > epoch || (sent.epoch === epoch && sent.sequence > sequence),
     )

@@ -60,6 +60,12 @@ export class Pacing {
     this.welcomed()
   }
 
+  /** The ledger answers what is under way, without saying how far it has come: one more than that must have room. */
+  answered(nowMs: number): void {
+    this.#allowance = Math.min(this.#window, 2 * this.#allowance)
+    this.#since = nowMs
+  }
+
   /** Whether what is under way must be taken for lost. */
   isOverdue(nowMs: number, inFlight: number): boolean {
     return inFlight > 0 && nowMs >= this.#heldUntil && nowMs - this.#since >= this.#waitMs

@@ -13,7 +13,7 @@ import type { Store } from '../store/database.ts'
 import type { Epochs } from '../store/epochs.ts'
 import type { Outbox } from '../store/outbox.ts'
 import { findPoint, type PointRow } from '../store/points.ts'
-import { type Settlement, settleReceipt } from '../store/settlement.ts'
+import { type Settlement, type SettlementParts, settleReceipt } from '../store/settlement.ts'
 import { gatewayVersion } from '../version.ts'
 import { Lane } from './lane.ts'
 import { defaultPacing, type PacingTiming } from './pacing.ts'
@@ -53,6 +53,9 @@ export interface UplinkParts {
   readonly epochs: Epochs
   readonly events: UplinkEvents
   readonly timing?: UplinkTiming
+  /** Another way to the broker, and another clock of milliseconds: for tests that own both. */
+  readonly openPipe?: typeof openPipe
+  readonly nowMs?: () => number
 }
 
 /** Records that one turn of the event loop sends: polls and receipts want their turn too. */
@@ -76,10 +79,11 @@ const pointRefusals: readonly ErrorCode[] = [
 export class Uplink {
   readonly #parts: UplinkParts
   readonly #timing: UplinkTiming
+  readonly #nowMs: () => number
   readonly #points: PointId[]
   readonly #lanes = new Map<PointId, Lane>()
   readonly #intake: ReceiptIntake
-  readonly #endedSessions = new Set<string>()
+  readonly #asked: SettlementParts['asked'] = new Map()
   readonly #receipts: Receipt[] = []
   #pipe: Pipe | undefined
   #timer: NodeJS.Timeout | undefined
@@ -89,6 +93,7 @@ export class Uplink {
   constructor(parts: UplinkParts) {
     this.#parts = parts
     this.#timing = parts.timing ?? defaultUplinkTiming
+    this.#nowMs = parts.nowMs ?? (() => performance.now())
     this.#points = [...parts.points]
     for (const point of this.#points) this.#openLane(point)
     const { store, gatewayId, config } = parts
@@ -108,7 +113,7 @@ export class Uplink {
 
   start(): void {
     const { config, gatewayId, events } = this.#parts
-    this.#pipe = openPipe(
+    this.#pipe = (this.#parts.openPipe ?? openPipe)(
       {
         config,
         clientId: config.clientId ?? `wattline-${gatewayId}`,
@@ -150,7 +155,7 @@ export class Uplink {
     this.#parts.outbox.rewind()
     for (const lane of this.#lanes.values()) {
       lane.restart()
-      lane.pacing.reconnected(performance.now())
+      lane.pacing.reconnected(this.#nowMs())
     }
     this.#parts.events.connected()
     this.#sendHello()
@@ -186,7 +191,7 @@ export class Uplink {
     const receipts = this.#receipts.splice(0)
     if (receipts.length === 0) return
     const { store } = this.#parts
-    const parts = { ...this.#parts, endedSessions: this.#endedSessions }
+    const parts = { ...this.#parts, asked: this.#asked }
     const settlements = store.write(() => {
       this.#intake.keep()
       return receipts.map((receipt) => ({ receipt, settlement: settleReceipt(parts, receipt) }))
@@ -200,7 +205,7 @@ export class Uplink {
     const lane = this.#lanes.get(receipt.point)
     if (lane === undefined) return
     const { outcome } = settlement
-    const nowMs = performance.now()
+    const nowMs = this.#nowMs()
     let latencyMs: number | undefined
     if (outcome === 'progressed') {
       this.#parts.outbox.release(receipt.point, receipt)
@@ -214,11 +219,19 @@ export class Uplink {
     const unwelcome = refusal !== undefined && pointRefusals.includes(refusal.code)
     if (refusal === undefined) lane.pacing.welcomed()
     if (openedEpoch !== undefined) lane.pacing.rechained(nowMs)
+    if (outcome === 'unknown') lane.goAstray()
     const again =
       openedEpoch !== undefined ||
       outcome === 'moved-back' ||
       (unwelcome ? lane.pacing.refused(nowMs) : receipt.resend && lane.pacing.mayResend(nowMs))
     if (again) this.#restart(lane)
+    else if (outcome === 'unknown' && refusal === undefined && !receipt.resend) this.#passOver(lane, nowMs)
+  }
+
+  // SPEC-76: what is under way may be what the ledger has had for long. Only a later record can tell.
+  #passOver(lane: Lane, nowMs: number): void {
+    this.#parts.outbox.passOver(lane.point)
+    lane.passOver(nowMs)
   }
 
   #restart(lane: Lane): void {
@@ -227,7 +240,7 @@ export class Uplink {
   }
 
   #sendAgain(): void {
-    const nowMs = performance.now()
+    const nowMs = this.#nowMs()
     const overdue = [...this.#lanes.values()].filter((lane) =>
       lane.pacing.isOverdue(nowMs, this.#parts.outbox.inFlight(lane.point)),
     )
@@ -243,7 +256,7 @@ export class Uplink {
     const { outbox, store, config, events } = this.#parts
     const limit = Math.min(batch, config.window - outbox.inFlight())
     if (limit <= 0) return 0
-    const nowMs = performance.now()
+    const nowMs = this.#nowMs()
     const room = (point: PointId) => this.#lanes.get(point)?.pacing.room(nowMs, outbox.inFlight(point)) ?? 0
     const records = outbox.take(limit, this.#points, room)
     for (const record of records) {

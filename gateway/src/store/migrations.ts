@@ -329,4 +329,8 @@ export const migrations: readonly string[] = [
   -- SPEC-95: the first certificate, then each key's word on its successor and the successor's certificate, a line each.
   ALTER TABLE points ADD COLUMN rotations TEXT NOT NULL DEFAULT '';
   `,
+  `
+  -- SPEC-71: a ledger's session is the time at which it began. What was kept before was none.
+  UPDATE points SET receipt_session = '', receipt_serial = 0;
+  `,
 ]

@@ -13,10 +13,10 @@ import { HandClock, makeTempFolder, openRig, type SigningRig } from '../../test/
 import { exchangeKey } from '../identity/rotation.ts'
 import { getPoint, type Place } from './points.ts'
 import { pruneChunk, usedBytes } from './prune.ts'
-import { type Settlement, settleReceipt } from './settlement.ts'
+import { type Settlement, type SettlementParts, settleReceipt } from './settlement.ts'
 
-const session = '0123456789abcdef'
-const otherSession = 'fedcba9876543210'
+const session = '00000000000000aa'
+const laterSession = '00000000000000bb'
 let serial = 0
 
 function receiptFor(point: PointId, place: Place, extra: Partial<Receipt> = {}): Receipt {
@@ -25,9 +25,9 @@ function receiptFor(point: PointId, place: Place, extra: Partial<Receipt> = {}):
   return { point, ledger, session, serial, ...place, mintedWh: 0n, burnedWh: 0n, resend: false, ...extra }
 }
 
-function settle(rig: SigningRig, receipt: Receipt, endedSessions = new Set<string>()): Settlement {
+function settle(rig: SigningRig, receipt: Receipt, asked: SettlementParts['asked'] = new Map()): Settlement {
   const { store, epochs } = rig.session
-  const settlement = store.write(() => settleReceipt({ store, outbox: rig.outbox, epochs, endedSessions }, receipt))
+  const settlement = store.write(() => settleReceipt({ store, outbox: rig.outbox, epochs, asked }, receipt))
   if (settlement.outcome === 'progressed') rig.outbox.release(receipt.point, receipt)
   if (settlement.openedEpoch !== undefined || settlement.outcome === 'moved-back') rig.outbox.rewind(receipt.point)
   return settlement
@@ -99,18 +99,31 @@ test('SPEC-71: within a session an older receipt changes nothing', (t) => {
 
 test('SPEC-71: a new session may go back, and everything after is sent again; the old session is over', (t) => {
   const rig = rigWith(t, 3)
-  const ended = new Set<string>()
   const [first, , third] = placesOf(rig)
-  settle(rig, receiptFor(rig.points[0]!, third!), ended)
-  t.is(settle(rig, receiptFor(rig.points[0]!, first!, { session: otherSession }), ended).outcome, 'moved-back')
+  settle(rig, receiptFor(rig.points[0]!, third!))
+  t.is(settle(rig, receiptFor(rig.points[0]!, first!, { session: laterSession })).outcome, 'moved-back')
   t.deepEqual(takeAll(rig), ['roof 2', 'roof 3'])
-  t.is(settle(rig, receiptFor(rig.points[0]!, third!), ended).outcome, 'stale')
+  t.is(settle(rig, receiptFor(rig.points[0]!, third!)).outcome, 'stale')
+})
+
+test('SPEC-71: what a broker delivers again after a restart, from a session that is over, ends no later one', (t) => {
+  const folder = makeTempFolder((action) => t.teardown(action))
+  const before = openRig({ dataDir: folder })
+  for (let n = 0; n < 3; n++) before.sign(1_000 + n)
+  const [first, second, third] = placesOf(before)
+  settle(before, receiptFor(before.points[0]!, first!))
+  settle(before, receiptFor(before.points[0]!, second!, { session: laterSession }))
+  before.close()
+  const rig = openRig({ dataDir: folder })
+  t.teardown(() => rig.close())
+  t.is(settle(rig, receiptFor(rig.points[0]!, first!)).outcome, 'stale')
+  t.is(settle(rig, receiptFor(rig.points[0]!, third!, { session: laterSession })).outcome, 'progressed')
 })
 
 test('SPEC-71: a ledger that has lost everything gets everything again', (t) => {
   const rig = rigWith(t, 3)
   settle(rig, receiptFor(rig.points[0]!, placesOf(rig)[2]!))
-  const empty = receiptFor(rig.points[0]!, { epoch: 0, sequence: 0, hash: '' }, { session: otherSession })
+  const empty = receiptFor(rig.points[0]!, { epoch: 0, sequence: 0, hash: '' }, { session: laterSession })
   t.is(settle(rig, empty).outcome, 'moved-back')
   t.deepEqual(takeAll(rig), ['roof 1', 'roof 2', 'roof 3'])
 })
@@ -202,7 +215,7 @@ test('SPEC-71: a ledger that has lost everything gets what an earlier key has si
   settle(rig, receiptFor(rig.points[0]!, placesOf(rig)[1]!))
   giveAnotherKey(rig)
   const nothing = { epoch: 0, sequence: 0, hash: '' }
-  const lost = receiptFor(rig.points[0]!, nothing, { session: otherSession })
+  const lost = receiptFor(rig.points[0]!, nothing, { session: laterSession })
   t.like(settle(rig, lost), { outcome: 'moved-back', openedEpoch: undefined })
   t.deepEqual(takeAll(rig), ['roof 1', 'roof 2'])
 })
@@ -243,7 +256,7 @@ for (const place of ['the certificate', 'a place that is pruned'] as const) {
     settle(rig, receiptFor(rig.points[0]!, places[7]!))
     while (pruneChunk(rig.session.store, { beforeMs: Number.MAX_SAFE_INTEGER, maxBytes: 0 }) > 0);
     const back = place === 'the certificate' ? { epoch: 0, sequence: 0, hash: '' } : places[2]!
-    const settled = settle(rig, receiptFor(rig.points[0]!, back, { session: otherSession }))
+    const settled = settle(rig, receiptFor(rig.points[0]!, back, { session: laterSession }))
     t.like(settled, { outcome: 'moved-back', rejected: 3 })
     t.deepEqual(takeAll(rig), [])
     t.is(rig.sign(2_000).sequence, back.sequence + 1)
@@ -253,6 +266,68 @@ for (const place of ['the certificate', 'a place that is pruned'] as const) {
     t.deepEqual(takeAll(rig), [`roof ${back.sequence + 1}`])
   })
 }
+
+/** A gateway that has gone on from an older memory, in a new epoch. */
+function restored(t: { teardown(action: () => void): void }) {
+  const folder = makeTempFolder((action) => t.teardown(action))
+  const before = openRig({ dataDir: folder })
+  before.sign(1_000)
+  const first = placesOf(before)[0]!
+  settle(before, receiptFor(before.points[0]!, first))
+  before.close()
+  const rig = openRig({ dataDir: folder, bootId: 'boot-2' })
+  t.teardown(() => rig.close())
+  rig.sign(1_010)
+  rig.sign(1_020)
+  // What the gateway has forgotten, and the ledger has: it followed the first record too.
+  const forgotten = { epoch: first.epoch, sequence: 2, hash: 'a'.repeat(64) }
+  return { rig, forgotten, point: rig.points[0]! }
+}
+
+test('SPEC-75: a restored ledger at a record that is forgotten here gets again all that is kept', (t) => {
+  const { rig, forgotten, point } = restored(t)
+  settle(rig, receiptFor(point, placesOf(rig).at(-1)!))
+  const settled = settle(rig, receiptFor(point, forgotten, { session: laterSession, resend: true }))
+  t.deepEqual(settled, { outcome: 'moved-back' })
+  t.deepEqual(takeAll(rig), ['roof 2', 'roof 3'])
+  t.like(settle(rig, receiptFor(point, placesOf(rig).at(-1)!, { session: laterSession })), { outcome: 'progressed' })
+  t.deepEqual(takeAll(rig), [])
+})
+
+for (const lost of ['confirmed', 'kept'] as const) {
+  test(`SPEC-75: where nothing attaches, and what is lost was ${lost}, the chain goes on from what the ledger has`, (t) => {
+    const { rig, forgotten, point } = restored(t)
+    const [, , head] = placesOf(rig)
+    if (lost === 'confirmed') settle(rig, receiptFor(point, head!))
+    else {
+      // The ledger stands beyond what is confirmed: nobody can tell whether it still has that.
+      forgotten.sequence = 9
+    }
+    const asked: SettlementParts['asked'] = new Map()
+    const ask = () => settle(rig, receiptFor(point, forgotten, { session: laterSession, resend: true }), asked)
+    t.is(ask().openedEpoch, undefined)
+    t.is(ask().openedEpoch, undefined)
+    const settled = ask()
+    t.is(settled.rejected, 2)
+    t.deepEqual(takeAll(rig), [])
+    const record = rig.sign(1_030)
+    t.deepEqual([record.epoch, record.sequence], [settled.openedEpoch!, forgotten.sequence + 1])
+    t.is(parseOcmfText(rig.texts().at(-1)!).record.previousHash, forgotten.hash)
+    t.is(rig.texts().length, 4, 'nothing is thrown away')
+    t.is(ask().openedEpoch, undefined, 'once')
+    t.like(settle(rig, receiptFor(point, placesOf(rig).at(-1)!, { session: laterSession })), { outcome: 'progressed' })
+  })
+}
+
+test('SPEC-75: a ledger that goes on in the same session has lost nothing: what it asks for is sent, and that is all', (t) => {
+  const { rig, forgotten, point } = restored(t)
+  forgotten.sequence = 9
+  const asked: SettlementParts['asked'] = new Map()
+  for (let times = 0; times < 9; times++) {
+    t.deepEqual(settle(rig, receiptFor(point, forgotten, { resend: true }), asked), { outcome: 'unknown' })
+  }
+  t.deepEqual(takeAll(rig), ['roof 2', 'roof 3'])
+})
 
 test('by size alone, rejected records stay', (t) => {
   const rig = rigWith(t, 4)

@@ -122,6 +122,12 @@ export class Outbox {
     else this.#sent.delete(point)
   }
 
+  /** Goes on after what was sent of a point, without waiting for it; what is not confirmed stays pending (SPEC-76). */
+  passOver(point: PointId): void {
+    const last = this.#sent.get(point)?.at(-1)
+    if (last !== undefined) this.#sent.set(point, [last])
+  }
+
   /** What the gateway knows of a place that a receipt names. */
   lookUp(row: PointRow, { epoch, sequence, hash }: Place): PlaceKnowledge {
     const found = this.#store

@@ -39,7 +39,7 @@ function startIntake(t: Teardown, way: Way, options: Parameters<typeof openRig>[
     engine,
     health,
     metrics,
-    receipts: new Receipts(engine.registry, ledgerSigner, clock),
+    receipts: new Receipts(engine, ledgerSigner, clock),
     log: makeLogger('silent'),
     fatal: (error) => failures.push(error),
   })

@@ -55,7 +55,10 @@ export class Intake {
     this.#total++
   }
 
-  /** The next messages to process: each waiting gateway has the same share, and its own order is kept. */
+  /**
+   * The next messages to process: each waiting gateway has the same share, and its own order is kept. They take turns, so
+   * a batch that is cut short has done as much for each.
+   */
   next(limit: number): readonly IntakeRow[] {
     const gateways = [...this.#load().keys()]
     if (gateways.length === 0) return []
@@ -63,12 +66,8 @@ export class Intake {
     const start = this.#turn++ % gateways.length
     const order = [...gateways.slice(start), ...gateways.slice(0, start)]
     const share = Math.max(1, Math.floor(limit / order.length))
-    const rows: IntakeRow[] = []
-    for (const gateway of order) {
-      if (rows.length >= limit) break
-      rows.push(...this.#take.all(gateway, Math.min(share, limit - rows.length)))
-    }
-    return rows
+    const lanes = order.slice(0, limit).map((gateway) => this.#take.all(gateway, share))
+    return Array.from({ length: share }, (_, turn) => lanes.flatMap((lane) => lane[turn] ?? [])).flat()
   }
 
   remove({ id, gateway }: IntakeRow): void {

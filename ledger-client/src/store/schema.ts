@@ -293,4 +293,9 @@ export const migrations: readonly string[] = [
   -- SPEC-157: what an operator has signed, by the entry that it stands under.
   CREATE TABLE operator_act (entry INTEGER PRIMARY KEY REFERENCES entry (id), text TEXT NOT NULL) STRICT;
   `,
+  `
+  -- SPEC-71: when the ledger's present session began.
+  CREATE TABLE receipt_session (id INTEGER PRIMARY KEY CHECK (id = 0), began_at INTEGER NOT NULL) STRICT;
+  INSERT INTO receipt_session VALUES (0, 0);
+  `,
 ]

@@ -29,7 +29,7 @@ export interface Receipt {
   readonly point: PointId
   /** The key of the ledger that signed it. */
   readonly ledger: PublicKey
-  /** Made anew at each start of the ledger. Within one session receipts only grow. */
+  /** When the ledger was started, in ms since 1970 as 16 hex digits. Within one session receipts only grow. */
   readonly session: string
   /** Counts the receipts of a session, over all metering points. */
   readonly serial: number

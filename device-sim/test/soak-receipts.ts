@@ -1,0 +1,25 @@
+import fc from 'fast-check'
+import { events, Parts, runHistory } from './receipts-line.ts'
+import { checkModel } from './spin.ts'
+
+// Outbox and ledger through many histories, some of them with processes that are killed; then the whole model with two
+// restores, which is tens of millions of states. HISTORIES and SEED say how many, and which.
+const histories = Number(process.env['HISTORIES'] ?? 2000)
+const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
+const say = (line: string) => process.stdout.write(`${line}\n`)
+const parts = new Parts()
+try {
+  for (const [kills, numRuns] of [
+    [false, histories],
+    [true, Math.ceil(histories / 100)],
+  ] as const) {
+    const run = fc.asyncProperty(events, fc.boolean(), (plan, onChain) => runHistory(parts, plan, { onChain, kills }))
+    await fc.assert(run, { numRuns, seed })
+    say(`seed ${seed}: ${numRuns} histories${kills ? ' with killed processes' : ''}, every Wh counted once`)
+  }
+} finally {
+  await parts.end()
+}
+const { errors, states, violated } = await checkModel('-DRECORDS=2', '-DRESTORES=2')
+say(`model with two restores: ${states} states, ${errors} errors ${violated}`)
+if (errors > 0) process.exitCode = 1
