@@ -2,13 +2,18 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   formatPublicKey,
+  holdingClasses,
   type PointId,
   type PublicKey,
   parseReceipt,
+  parseStatement,
   type SignatureVerifier,
+  type Statement,
+  samePublicKey,
   WattError,
 } from '@wattline/protocol'
 import { headFile, parseHead } from '../head.ts'
+import { ofOwners } from '../orders/history.ts'
 import type { Database } from '../store/database.ts'
 import type { Faults } from './report.ts'
 import type { SeenSeal } from './seal-audit.ts'
@@ -24,9 +29,11 @@ export interface Witnesses {
     readonly hash: string
     readonly witness: string
   }[]
+  /** What owners were told of their accounts (SPEC-155). */
+  readonly statements: readonly { readonly statement: Statement; readonly witness: string }[]
 }
 
-export const noWitnesses: Witnesses = { seals: [], entries: [], receipts: [] }
+export const noWitnesses: Witnesses = { seals: [], entries: [], receipts: [], statements: [] }
 
 /** Gathers the head beside the database, and every head and receipt that stands on a line of one of the files. */
 export function readWitnesses(dataDir: string, files: readonly string[], verifier: SignatureVerifier): Witnesses {
@@ -35,6 +42,7 @@ export function readWitnesses(dataDir: string, files: readonly string[], verifie
     seals: [...noWitnesses.seals],
     entries: [...noWitnesses.entries],
     receipts: [...noWitnesses.receipts],
+    statements: [...noWitnesses.statements],
   }
   let ledger: PublicKey | undefined
   for (const path of [...(existsSync(own) ? [own] : []), ...files]) {
@@ -62,6 +70,7 @@ function takeLine(line: string, witness: string, { found, ledger, verifier }: Ta
       found.entries.push({ entries: head.entries, hash: head.journal, witness })
       return head.ledger
     }
+    if (text.startsWith('WATT-STATEMENT|')) return takeStatement(text, witness, { found, ledger, verifier })
     if (!text.startsWith('WATT-RECEIPT|')) return undefined
     const receipt = parseReceipt(text, ledger, verifier)
     if (receipt.sequence > 0) found.receipts.push({ ...receipt, witness })
@@ -73,6 +82,17 @@ function takeLine(line: string, witness: string, { found, ledger, verifier }: Ta
   }
 }
 
+function takeStatement(text: string, witness: string, { found, ledger, verifier }: Taking): PublicKey {
+  const statement = parseStatement(text, verifier)
+  if (ledger !== undefined && !samePublicKey(statement.ledger, ledger)) {
+    throw new WattError('receipt/invalid', `statement of '${statement.account}': of another ledger`)
+  }
+  found.statements.push({ statement, witness })
+  found.entries.push({ entries: statement.entries, hash: statement.journal, witness })
+  for (const [entries, hash] of statement.lines) found.entries.push({ entries, hash, witness })
+  return statement.ledger
+}
+
 function readLines(path: string): readonly string[] {
   try {
     return readFileSync(path, 'latin1').split('\n')
@@ -82,7 +102,7 @@ function readLines(path: string): readonly string[] {
 }
 
 /** Compares entries and receipts with what is here; the seals are compared on the way (SealAudit). */
-export function checkWitnesses(db: Database, { entries, receipts }: Witnesses, faults: Faults): void {
+export function checkWitnesses(db: Database, { entries, receipts, statements }: Witnesses, faults: Faults): void {
   const entry = db.prepare<[number], { hash: string }>('SELECT hash FROM entry WHERE id = ?')
   for (const { entries: id, hash, witness } of entries) {
     if (id === 0) continue
@@ -98,5 +118,34 @@ export function checkWitnesses(db: Database, { entries, receipts }: Witnesses, f
     const found = record.get(point, epoch, sequence)?.hash
     const problem = found === undefined ? 'it is not here' : `it was ${hash.slice(0, 8)}, now ${found.slice(0, 8)}`
     if (found !== hash) faults.add(`${point}@${epoch}/${sequence}`, 'chain/missing', `${witness}: ${problem}`)
+  }
+  for (const { statement, witness } of statements) checkStatement(db, statement, { witness, faults })
+}
+
+// What an account held when the ledger said so, and that it has left out nothing of what it told.
+function checkStatement(
+  db: Database,
+  { account, holdings, entries, from, lines, more }: Statement,
+  { witness, faults }: { readonly witness: string; readonly faults: Faults },
+): void {
+  const sum = db.prepareWide<[string, number], { amount: bigint | null }>(
+    `SELECT sum(amount) AS amount FROM posting WHERE account = ? AND entry <= ? AND ${ofOwners}`,
+  )
+  for (const name of holdingClasses) {
+    const held = sum.get(`${name}:${account}`, entries)?.amount ?? 0n
+    if (held === holdings[name]) continue
+    const problem = `${holdings[name]} were stated after entry ${entries}, they were ${held}`
+    faults.add(`account ${name}:${account}`, 'journal/unbalanced', `${witness}: ${problem}`)
+  }
+  const names = holdingClasses.map((name) => `${name}:${account}`)
+  const moved = db.prepare<unknown[], { entry: number }>(
+    `SELECT DISTINCT entry FROM posting WHERE account IN (${names.map(() => '?').join()})
+     AND entry BETWEEN ? AND ? AND ${ofOwners} ORDER BY entry`,
+  )
+  const told = new Set(lines.map(([id]) => id))
+  const [first, last] = [more ? (lines.at(-1)?.[0] ?? entries + 1) : 1, from === 0 ? entries : from - 1]
+  for (const { entry } of moved.iterate(...names, first, last)) {
+    if (told.has(entry)) continue
+    faults.add(`entry ${entry}`, 'journal/broken', `${witness}: it moved '${account}', and was left out`)
   }
 }

@@ -56,6 +56,7 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
     orders: whole,
     entries: whole,
     journal: digest,
+    from: whole,
     lines: fc.array(fc.tuple(fc.integer({ min: 1 }), digest), { maxLength: 5 }),
     more: fc.boolean(),
   })
@@ -71,7 +72,18 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
   )
   const holdings = toHoldings((name) => (name === 'grid' ? -3n : 5n))
   const [zeros, at] = ['0'.repeat(64), 9]
-  const one = { inquiry: zeros, account, at, holdings, orders: 0, entries: 1, journal: zeros, lines: [], more: false }
+  const one = {
+    inquiry: zeros,
+    account,
+    at,
+    holdings,
+    orders: 0,
+    entries: 1,
+    journal: zeros,
+    from: 0,
+    lines: [],
+    more: false,
+  }
   const text = signStatement(one, ledgerKey)
   for (const bad of [
     text.replace('"grid":"-3"', '"grid":"-4"'),
