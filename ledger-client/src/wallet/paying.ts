@@ -5,7 +5,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { lastAccount } from './accounts.ts'
 import type { Surface } from './looking.ts'
 import { parseAmount } from './ordering.ts'
-import { unlockAccount, type WalletPlace } from './wallet-store.ts'
+import { firstAddress, unlockAccount, type WalletPlace } from './wallet-store.ts'
 
 // The wallet's key is one of every EVM chain: where a contract counts, WATT is held and paid there (SPEC-158).
 
@@ -42,7 +42,9 @@ export function addPaying(
   onChain('balance', 'print what the account has on the chain')
     .requiredOption('--watt <address>', 'the contract of WATT')
     .action(async ({ rpc, watt, number, ...place }: PayOptions) => {
-      const { address } = await unlockAccount(place, number)
+      // A chain tells everybody: no password is needed for an address that the file tells.
+      const { wallet } = place
+      const address = number === 0 ? firstAddress(wallet) : (await unlockAccount(place, number)).address
       print(await (await load()).tellBalance({ rpc, watt }, address))
     })
   paying('transfer', 'pay on the chain, and wait until nothing can take it back')

@@ -26,7 +26,7 @@ test('SPEC-156: a question says the same when it is read, and by whom it was sig
         t.like(parseInquiry(inquiry.text), { ...facts, signer: account, id: inquiry.id })
       },
     ),
-    { numRuns: 10 },
+    { numRuns: 6 },
   )
 })
 
@@ -68,7 +68,7 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
       t.is(addressOf(key), ledger)
       t.deepEqual(rest, statement)
     }),
-    { numRuns: 10 },
+    { numRuns: 6 },
   )
   const holdings = toHoldings((name) => (name === 'grid' ? -3n : 5n))
   const [zeros, at] = ['0'.repeat(64), 9]
