@@ -47,7 +47,7 @@ export interface VerifyOptions {
   readonly everySignature?: boolean
   readonly chains?: boolean
   readonly first?: boolean
-  /** Files with signed heads and receipts, one a line. */
+  /** Files with signed heads, receipts and statements, one a line. */
   readonly witness?: readonly string[]
 }
 

@@ -200,7 +200,7 @@ function addChecks(program: Command): void {
     .option('--every-signature', "check each signature, not only that of each epoch's last record")
     .option('--chains', 'only whether each record is authentic and in its place: quick, and nothing of bookings')
     .option('--first', 'end as soon as it is certain which fault comes first')
-    .option('--witness <file...>', 'signed heads and receipts, one a line, that the ledger must still hold')
+    .option('--witness <file...>', 'signed heads, receipts and statements, one a line, that the ledger must still hold')
     .action(async ({ config, json, ...options }: LookOptions & VerifyOptions) => {
       const report = await verifyLedger(loadConfig(config), options)
       print(json === true ? `${toJson(report)}\n` : formatAudit(report))
@@ -224,7 +224,7 @@ function formatAudit({ ok, faults, counts, checks, operator }: AuditReport): str
   const what =
     `${records} records of ${points} metering points, ${entries} journal entries, ${accounts} accounts, ${anchors} anchors\n` +
     `  ${signatures} signatures checked; ${byHash} records named by hash from those, and under seal as accepted\n` +
-    `  compared with ${witnesses} signed heads and receipts\n${who}`
+    `  compared with ${witnesses} signed heads, receipts and statements\n${who}`
   return ok
     ? `nothing wrong: ${what}`
     : `checked ${what}${formatTable(

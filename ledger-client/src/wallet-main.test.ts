@@ -53,7 +53,7 @@ test('from words on paper to a payment that is booked once, however often its or
   const paid = await runWallet(['transfer', ...place, ...url, '--to', hardhatAccounts[1], '--amount', '2.5'])
   t.is(paid.code, 0, paid.stderr)
   t.regex(paid.stdout, /^[0-9a-f]{64} booked as entry \d+\n$/)
-  const history = await runWallet(['history', ...place, ...url, '--all'])
+  const history = await runWallet(['history', ...place, ...url, '--all', '--keep', file('told')])
   t.regex(history.stdout, /has 7\.500 WATT {2}pay 2\.500 WATT to 0x.*\n.*minted by gw-1\/roof/, history.stderr)
   t.regex(history.stderr, /these entries add up to what is held/)
   const names = readdirSync(`${wallet}.orders`)
@@ -63,6 +63,11 @@ test('from words on paper to a payment that is booked once, however often its or
   // What was answered over HTTP is answered the same by the command, on the data of the killed ledger.
   const again = await runCommand(['transfer', '--config', config.path, '--file', ordered('.order')])
   t.is(again.stdout, readFileSync(ordered('.answer'), 'utf8'), again.stderr)
+  const verified = await runCommand(['verify', '--config', config.path, '--witness', file('told')])
+  t.regex(
+    verified.stdout,
+    /^nothing wrong[\s\S]*compared with 2 signed heads, receipts and statements\n.*operator \.\.\..* has signed 1 acts/,
+  )
   const balances = await runCommand(['balances', '--config', config.path, '--json'])
   t.deepEqual(
     JSON.parse(balances.stdout).owners.map(({ owner, wattWh }: { owner: string; wattWh: number }) => [owner, wattWh]),

@@ -15,6 +15,7 @@ import { addLooking } from './wallet/looking.ts'
 import { type MnemonicLength, mnemonicLengths } from './wallet/mnemonic.ts'
 import { OrderFolder } from './wallet/order-folder.ts'
 import { describeResult, order, orderOffline, parseAmount } from './wallet/ordering.ts'
+import { addPaying } from './wallet/paying.ts'
 import {
   createWallet,
   exportAccount,
@@ -45,6 +46,12 @@ function buildProgram(): Command {
   addFiles(program)
   addGiving(program)
   addSettling(program)
+  addPaying(program.command('chain').description('where WATT is on a chain: what is there, and paying with it'), {
+    command,
+    print,
+    note,
+    parseCount,
+  })
   addLooking((name, description) => command(program, name, description), { print, note, parseCount })
   return program
 }
@@ -231,7 +238,7 @@ function readText(path: string): string {
 
 async function main(): Promise<void> {
   const program = buildProgram().exitOverride()
-  for (const sub of program.commands) sub.exitOverride()
+  for (const sub of program.commands.flatMap((each) => [each, ...each.commands])) sub.exitOverride()
   try {
     await program.parseAsync()
   } catch (error) {

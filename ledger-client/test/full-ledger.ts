@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { type LedgerEngine, openLedger } from '../src/engine.ts'
 import { HeadFile } from '../src/head.ts'
 import { Device, fastVerifier, type Message, TestClock, testSigner } from './rig.ts'
@@ -24,7 +25,8 @@ const batch = 500
 /** Makes a ledger of `rounds` × (5 + fields) records, about; gives how many. */
 export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLedgerOptions): number {
   const clock = new TestClock()
-  const engine = openLedger({ dataDir, clock, verifier: fastVerifier, enrolment: 'open' })
+  const operatorKeyFile = join(dataDir, 'operator.key')
+  const engine = openLedger({ dataDir, clock, verifier: fastVerifier, enrolment: 'open', operatorKeyFile })
   const owner = 'alice'
   const house = new Device({ meter: 'house', role: 'bidirectional', owner })
   const roof = new Device({ meter: 'roof', role: 'producer', owner, behind: house.id })

@@ -379,6 +379,19 @@ export const plantedFaults: readonly PlantedFault[] = [
     },
   },
   {
+    name: "an operator's act that the operator has not signed",
+    code: 'operator/unsigned',
+    place: entry,
+    plant: (db) =>
+      appendEntry(db, { kind: 'limit', point: null, note: '{"owner":"bob","asset":"WATT","most":"5"}' }, []),
+  },
+  {
+    name: 'a signature of the operator taken away',
+    code: 'operator/unsigned',
+    place: entry,
+    plant: sql(`DELETE FROM operator_act WHERE entry = (SELECT id FROM entry WHERE kind = 'revocation')`),
+  },
+  {
     name: 'a seal of other texts',
     code: 'storage/corrupt',
     place: /^records$/,

@@ -86,7 +86,7 @@ class Audit {
     const registry = new Registry(db)
     const points = readPoints(registry, file)
     counts.points = points.length
-    checks.witnesses = witnesses.seals.length + witnesses.receipts.length
+    checks.witnesses = witnesses.seals.length + witnesses.receipts.length + witnesses.statements.length
     const stated = readStatedTerms(db)
     const seals = new SealAudit(db, witnesses.seals, late)
     const signatures = new SignatureAudit({ db, verifier, seals }, { every: everySignature })

@@ -3,20 +3,25 @@ import { join } from 'node:path'
 import {
   type Anchor,
   formatPublicKey,
+  holdingClasses,
   type PointId,
   type PublicKey,
   parseAnchor,
   parseReceipt,
+  parseStatement,
   type SignatureVerifier,
+  type Statement,
+  samePublicKey,
   WattError,
 } from '@wattline/protocol'
 import { headFile, parseHead } from '../head.ts'
+import { ofOwners } from '../orders/history.ts'
 import { Archive, SqliteTiles, type Trees } from '../proof/archive.ts'
 import type { Database } from '../store/database.ts'
 import type { Faults } from './report.ts'
 import type { SeenSeal } from './seal-audit.ts'
 
-/** What the ledger has signed once, and must still hold: heads, anchors and receipts (SPEC-54). */
+/** What the ledger has signed once, and must still hold: heads, anchors, receipts and statements (SPEC-54). */
 export interface Witnesses {
   readonly seals: readonly SeenSeal[]
   readonly entries: readonly { readonly entries: number; readonly hash: string; readonly witness: string }[]
@@ -29,9 +34,11 @@ export interface Witnesses {
     readonly hash: string
     readonly witness: string
   }[]
+  /** What owners were told of their accounts (SPEC-155). */
+  readonly statements: readonly { readonly statement: Statement; readonly witness: string }[]
 }
 
-export const noWitnesses: Witnesses = { seals: [], entries: [], anchors: [], receipts: [] }
+export const noWitnesses: Witnesses = { seals: [], entries: [], anchors: [], receipts: [], statements: [] }
 
 /** Gathers the head beside the database, and every head, anchor and receipt that stands on a line of one of the files. */
 export function readWitnesses(dataDir: string, files: readonly string[], verifier: SignatureVerifier): Witnesses {
@@ -41,6 +48,7 @@ export function readWitnesses(dataDir: string, files: readonly string[], verifie
     entries: [...noWitnesses.entries],
     anchors: [...noWitnesses.anchors],
     receipts: [...noWitnesses.receipts],
+    statements: [...noWitnesses.statements],
   }
   let ledger: PublicKey | undefined
   for (const path of [...(existsSync(own) ? [own] : []), ...files]) {
@@ -74,6 +82,7 @@ function takeLine(line: string, witness: string, { found, ledger, verifier }: Ta
       found.anchors.push({ anchor, witness })
       return anchor.ledger
     }
+    if (text.startsWith('WATT-STATEMENT|')) return takeStatement(text, witness, { found, ledger, verifier })
     if (!text.startsWith('WATT-RECEIPT|')) return undefined
     const receipt = parseReceipt(text, ledger, verifier)
     if (receipt.sequence > 0) found.receipts.push({ ...receipt, witness })
@@ -85,6 +94,17 @@ function takeLine(line: string, witness: string, { found, ledger, verifier }: Ta
   }
 }
 
+function takeStatement(text: string, witness: string, { found, ledger, verifier }: Taking): PublicKey {
+  const statement = parseStatement(text, verifier)
+  if (ledger !== undefined && !samePublicKey(statement.ledger, ledger)) {
+    throw new WattError('receipt/invalid', `statement of '${statement.account}': of another ledger`)
+  }
+  found.statements.push({ statement, witness })
+  found.entries.push({ entries: statement.entries, hash: statement.journal, witness })
+  for (const [entries, hash] of statement.lines) found.entries.push({ entries, hash, witness })
+  return statement.ledger
+}
+
 function readLines(path: string): readonly string[] {
   try {
     return readFileSync(path, 'latin1').split('\n')
@@ -94,7 +114,11 @@ function readLines(path: string): readonly string[] {
 }
 
 /** Compares entries and receipts with what is here; the seals are compared on the way (SealAudit). */
-export function checkWitnesses(db: Database, { entries, anchors, receipts }: Witnesses, faults: Faults): void {
+export function checkWitnesses(
+  db: Database,
+  { entries, anchors, receipts, statements }: Witnesses,
+  faults: Faults,
+): void {
   const entry = db.prepare<[number], { hash: string }>('SELECT hash FROM entry WHERE id = ?')
   for (const { entries: id, hash, witness } of entries) {
     if (id === 0) continue
@@ -111,6 +135,35 @@ export function checkWitnesses(db: Database, { entries, anchors, receipts }: Wit
     const found = record.get(point, epoch, sequence)?.hash
     const problem = found === undefined ? 'it is not here' : `it was ${hash.slice(0, 8)}, now ${found.slice(0, 8)}`
     if (found !== hash) faults.add(`${point}@${epoch}/${sequence}`, 'chain/missing', `${witness}: ${problem}`)
+  }
+  for (const { statement, witness } of statements) checkStatement(db, statement, { witness, faults })
+}
+
+// What an account held when the ledger said so, and that it has left out nothing of what it told.
+function checkStatement(
+  db: Database,
+  { account, holdings, entries, from, lines, more }: Statement,
+  { witness, faults }: { readonly witness: string; readonly faults: Faults },
+): void {
+  const sum = db.prepareWide<[string, number], { amount: bigint | null }>(
+    `SELECT sum(amount) AS amount FROM posting WHERE account = ? AND entry <= ? AND ${ofOwners}`,
+  )
+  for (const name of holdingClasses) {
+    const held = sum.get(`${name}:${account}`, entries)?.amount ?? 0n
+    if (held === holdings[name]) continue
+    const problem = `${holdings[name]} were stated after entry ${entries}, they were ${held}`
+    faults.add(`account ${name}:${account}`, 'journal/unbalanced', `${witness}: ${problem}`)
+  }
+  const names = holdingClasses.map((name) => `${name}:${account}`)
+  const moved = db.prepare<unknown[], { entry: number }>(
+    `SELECT DISTINCT entry FROM posting WHERE account IN (${names.map(() => '?').join()})
+     AND entry BETWEEN ? AND ? AND ${ofOwners} ORDER BY entry`,
+  )
+  const told = new Set(lines.map(([id]) => id))
+  const [first, last] = [more ? (lines.at(-1)?.[0] ?? entries + 1) : 1, from === 0 ? entries : from - 1]
+  for (const { entry } of moved.iterate(...names, first, last)) {
+    if (told.has(entry)) continue
+    faults.add(`entry ${entry}`, 'journal/broken', `${witness}: it moved '${account}', and was left out`)
   }
 }
 

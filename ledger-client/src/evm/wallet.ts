@@ -1,31 +1,19 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { WattError } from '@wattline/protocol'
-import { addr, Transaction } from 'micro-eth-signer'
+import { addr } from 'micro-eth-signer'
 import { decodeQuantity, type Rpc } from './rpc.ts'
+import { bump, type FeeLimits, makeOffer, noOffer, type Offer, signCall, type UnsignedCall } from './transaction.ts'
 
-/** What a wallet may spend, in wei for each unit of gas. */
-export interface FeeLimits {
-  /** Above this nothing is sent: it waits for a cheaper hour. */
-  readonly maxFeePerGas: bigint
-  readonly tipPerGas: bigint
-}
+export type { FeeLimits } from './transaction.ts'
 
 /** What became of a wish to send. */
 export type Sent = 'sent' | 'too-dear'
-
-/** What a transaction offers for each unit of gas, in wei. */
-interface Offer {
-  readonly fee: bigint
-  readonly tip: bigint
-}
 
 interface InFlight {
   readonly nonce: bigint
   readonly offer: Offer
   readonly block: bigint
 }
-
-const noOffer: Offer = { fee: 0n, tip: 0n }
 
 /** Blocks after which a transaction is sent again with a higher fee. */
 const patienceBlocks = 4n
@@ -69,7 +57,7 @@ export class Wallet {
     const [nonce, block] = [await this.nonce(), await this.#block()]
     let floor = this.#inFlight?.nonce === nonce ? bump(this.#inFlight.offer) : noOffer
     for (;;) {
-      const offer = await this.#offer(floor)
+      const offer = await makeOffer(this.#rpc, this.#limits, floor)
       if (offer === undefined) {
         // What waits there may be forgotten by the node: the next attempt begins at the chain's price again.
         this.#inFlight = undefined
@@ -96,23 +84,9 @@ export class Wallet {
     }
   }
 
-  async #sign(call: { to: string; data: string; nonce: bigint; gasLimit: bigint; offer: Offer }): Promise<string> {
-    const { offer, ...rest } = call
+  async #sign(call: Omit<UnsignedCall, 'chainId'>): Promise<string> {
     this.#chainId ??= decodeQuantity(await this.#rpc.ask('eth_chainId'), 'eth_chainId')
-    const fees = { maxFeePerGas: offer.fee, maxPriorityFeePerGas: offer.tip }
-    const transaction = Transaction.prepare({ ...rest, ...fees, chainId: this.#chainId, value: 0n })
-    return transaction.signBy(this.#secretKey, false).toHex()
-  }
-
-  // Twice the base fee outlasts six full blocks in a row; undefined where the chain costs more than is allowed.
-  async #offer(floor: Offer): Promise<Offer | undefined> {
-    const block = (await this.#rpc.ask('eth_getBlockByNumber', 'latest', false)) as { baseFeePerGas?: unknown } | null
-    const baseFee = block?.baseFeePerGas === undefined ? 0n : decodeQuantity(block.baseFeePerGas, 'baseFeePerGas')
-    const { maxFeePerGas, tipPerGas } = this.#limits
-    const tip = larger(tipPerGas, floor.tip)
-    if (baseFee + tip > maxFeePerGas || floor.fee > maxFeePerGas) return undefined
-    const fee = larger(2n * baseFee + tip, floor.fee)
-    return { fee: fee < maxFeePerGas ? fee : maxFeePerGas, tip }
+    return signCall({ ...call, chainId: this.#chainId }, this.#secretKey)
   }
 
   /** The number of the next transaction that the chain would take. */
@@ -123,13 +97,4 @@ export class Wallet {
   async #block(): Promise<bigint> {
     return decodeQuantity(await this.#rpc.ask('eth_blockNumber'), 'eth_blockNumber')
   }
-}
-
-// Nodes take a replacement that offers at least a tenth more of both.
-function bump({ fee, tip }: Offer): Offer {
-  return { fee: (fee * 5n) / 4n + 1n, tip: (tip * 5n) / 4n + 1n }
-}
-
-function larger(a: bigint, b: bigint): bigint {
-  return a > b ? a : b
 }

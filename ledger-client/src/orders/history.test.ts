@@ -154,7 +154,7 @@ test('SPEC-155: whatever moved an account, its history adds up to what it holds,
       }
       t.deepEqual(auditLedger(db, fastVerifier).faults, [])
     }),
-    { numRuns: 5 },
+    { numRuns: 3 },
   )
   // What was never reached was never tested.
   for (const kind of [

@@ -37,9 +37,11 @@ interface Row extends Omit<Entry, 'postings'> {
 /** The accounts of one owner, by their classes. */
 export const accountsOf = (owner: string): readonly string[] => holdingClasses.map((name) => `${name}:${owner}`)
 
-// The index is partial: only a query that says so again may use it.
+/** The index of postings by account is partial: only a query that says so again may use it. */
+export const ofOwners = `account NOT GLOB 'minted:*' AND account NOT GLOB 'burned:*'`
+
 const page = `SELECT entry FROM (SELECT DISTINCT entry FROM posting WHERE account = ? AND entry < ?
-  AND account NOT GLOB 'minted:*' AND account NOT GLOB 'burned:*' ORDER BY entry DESC LIMIT ?)`
+  AND ${ofOwners} ORDER BY entry DESC LIMIT ?)`
 
 /** Reads what moved owners' accounts, newest first, in pages that cost the same however long the history is. */
 export class History {
@@ -70,7 +72,7 @@ export class History {
       const asked = accountsOf(owner).flatMap((account) => [account, below, limit + 1])
       const found = limit === 0 ? [] : this.#page.all(...asked, limit + 1)
       const lines = found.slice(0, limit).map(({ entry }) => this.#line(entry))
-      return { holdings: this.#holdings(owner), head: [id, hash], lines, more: found.length > limit }
+      return { holdings: this.#holdings(owner), head: [id, hash], lines, more: limit === 0 || found.length > limit }
     })
   }
 

@@ -71,7 +71,7 @@ export class Statements {
     const [entries, journal] = head
     const orders = store.lastNonce(account)
     const names = lines.map(({ name }) => name)
-    const facts = { inquiry, account, at: clock.now(), holdings, orders, entries, journal, lines: names, more }
+    const facts = { inquiry, account, at: clock.now(), holdings, orders, entries, journal, from, lines: names, more }
     return { statement: signStatement(facts, signer), lines: lines.map(({ name: _name, ...line }) => line) }
   }
 }

@@ -1,10 +1,14 @@
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { signStatement } from '@wattline/protocol'
+import { join } from 'node:path'
+import { type StatementFacts, signStatement } from '@wattline/protocol'
 import test from 'ava'
 import { charger } from '../../test/charging-rig.ts'
-import { startMs, testSigner } from '../../test/rig.ts'
-import { openPages } from '../../test/wallet-rig.ts'
+import { fastVerifier, startMs, testSigner } from '../../test/rig.ts'
+import { ledgerSigner, openPages } from '../../test/wallet-rig.ts'
+import { auditLedger } from '../audit/audit.ts'
+import { readWitnesses } from '../audit/witness.ts'
 import { historyLength } from '../orders/history.ts'
 import { isUnordered, readHistory } from './history.ts'
 import { describeTrust, formatLine } from './history-words.ts'
@@ -124,4 +128,31 @@ test('SPEC-155: a statement of another ledger, of another account or to another 
   t.regex(await ask(), /statement of ledger 0x/)
   told = told.replace('"5200"', '"9200"')
   t.regex(await ask(), /not signed by the key it names/)
+})
+
+test('SPEC-155: what an owner was told is held against the journal: a hash, an amount or a line that differs is named', async (t) => {
+  const { link, ledger, asker, engine, dataDir, ada } = await openPast(t)
+  const { evidence, statement } = await readHistory(link, ledger, asker)
+  const { text: _text, ledger: _ledger, ...facts } = statement
+  const file = join(dataDir, 'told.txt')
+  const faultsOf = (...told: readonly string[]) => {
+    writeFileSync(file, told.join('\n'))
+    const witnesses = readWitnesses(dataDir, [file], fastVerifier)
+    return auditLedger(engine.db, fastVerifier, { witnesses }).faults.map(({ place, code }) => `${place}: ${code}`)
+  }
+  const { statement: balance } = await link.state({ ledger, kind: 'balance', from: 0 }, asker)
+  t.deepEqual(faultsOf(...evidence, balance.text), [])
+  const lie = (change: Partial<StatementFacts>) => signStatement({ ...facts, ...change }, ledgerSigner)
+  const { owner, ...rest } = facts.holdings
+  t.deepEqual(faultsOf(lie({ holdings: { owner: owner + 7n, ...rest } })), [
+    `account owner:${ada.address}: journal/unbalanced`,
+  ])
+  const [newest, second, ...older] = facts.lines
+  t.deepEqual(faultsOf(lie({ lines: [newest!, ...older] })), [`entry ${second![0]}: journal/broken`])
+  t.deepEqual(faultsOf(lie({ lines: [second!, ...older] })), [`entry ${newest![0]}: journal/broken`])
+  t.deepEqual(faultsOf(lie({ lines: [newest!, second!], more: true })), [])
+  t.deepEqual(faultsOf(lie({ from: newest![0], lines: [second!, ...older] })), [])
+  t.deepEqual(faultsOf(lie({ journal: 'a'.repeat(64) })), [`entry ${facts.entries}: journal/broken`])
+  const forged = signStatement(facts, testSigner(1))
+  t.throws(() => faultsOf(statement.text, forged), { code: 'receipt/invalid', message: /of another ledger/ })
 })

@@ -37,6 +37,8 @@ export interface HistoryLine {
 export interface CheckedHistory {
   /** The newest page's statement: what is held. */
   readonly statement: Statement
+  /** The ledger's signed texts, newest first: who keeps them can hold it to what it said. */
+  readonly evidence: readonly string[]
   /** Newest first. */
   readonly lines: readonly HistoryLine[]
   /** Whether it was read to its beginning, where nothing was held. */
@@ -52,8 +54,10 @@ export async function readHistory(
 ): Promise<CheckedHistory> {
   const first = await link.state({ ledger, kind: 'history', from: 0 }, asker)
   const lines: HistoryLine[] = []
+  const evidence: string[] = []
   let { holdings: after } = first.statement
   for (let page = first; ; ) {
+    evidence.push(page.statement.text)
     for (const line of checkPage(page, lines.at(-1)?.entry.id)) {
       const moved = movedBy(line.entry, asker.account)
       lines.push({ ...line, moved, after })
@@ -61,7 +65,7 @@ export async function readHistory(
     }
     const last = lines.at(-1)?.entry.id
     if (!page.statement.more || last === undefined || lines.length >= most) {
-      return finish(first.statement, { lines, complete: !page.statement.more, most, before: after })
+      return finish(first.statement, { evidence, lines, complete: !page.statement.more, most, before: after })
     }
     page = await link.state({ ledger, kind: 'history', from: last }, asker)
     if (page.lines.length === 0) throw broken(`no entries before ${last}, where more were promised`)
@@ -70,13 +74,19 @@ export async function readHistory(
 
 function finish(
   statement: Statement,
-  read: { readonly lines: HistoryLine[]; readonly complete: boolean; readonly most: number; readonly before: Holdings },
+  read: {
+    readonly evidence: readonly string[]
+    readonly lines: HistoryLine[]
+    readonly complete: boolean
+    readonly most: number
+    readonly before: Holdings
+  },
 ): CheckedHistory {
-  const { lines, complete, most, before } = read
+  const { evidence, lines, complete, most, before } = read
   const left = holdingClasses.find((name) => complete && before[name] !== 0n)
   if (left !== undefined)
     throw broken(`what moved account '${left}:${statement.account}' leaves ${before[left]} unexplained`)
-  return { statement, lines: lines.slice(0, most), complete: complete && lines.length <= most }
+  return { statement, evidence, lines: lines.slice(0, most), complete: complete && lines.length <= most }
 }
 
 // Cannot be: there are as many lines as names.

@@ -152,7 +152,7 @@ export class LedgerLink {
     const statement = parseStatement(text)
     const by = addressOf(statement.ledger)
     if (by !== about.ledger) throw new WattError('receipt/invalid', `${this.#url}: statement of ledger ${by}`)
-    if (statement.inquiry !== inquiry || statement.account !== asker.account) {
+    if (statement.inquiry !== inquiry || statement.account !== asker.account || statement.from !== about.from) {
       throw new WattError('receipt/invalid', `${this.#url}: statement that answers another question`)
     }
     return { statement, lines }

@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { describeAct } from '../orders/order-words.ts'
 import { lastAccount } from './accounts.ts'
@@ -24,6 +25,13 @@ interface LookOptions extends WalletPlace {
   readonly number: number
 }
 
+interface HistoryOptions extends LookOptions {
+  readonly last: number
+  readonly all?: true
+  readonly json?: true
+  readonly keep?: string
+}
+
 /** Adds what only looks: what an account holds, what moved it, what was ordered. */
 export function addLooking(command: AddCommand, { print, note, parseCount }: Surface): void {
   const look = (name: string, description: string) =>
@@ -43,9 +51,11 @@ export function addLooking(command: AddCommand, { print, note, parseCount }: Sur
     .option('--last <count>', 'at most so many', parseCount(1, 1_000_000), 50)
     .option('--all', 'everything, and add it up')
     .option('--json', 'print JSON, an entry a line')
-    .action(async ({ last, all, json, ...options }: LookOptions & { last: number; all?: true; json?: true }) => {
+    .option('--keep <file>', "append the ledger's signed statements: `wattline-ledger verify --witness` compares them")
+    .action(async ({ last, all, json, keep, ...options }: HistoryOptions) => {
       const { link, ledger, asker } = await open(options)
       const history = await readHistory(link, ledger, asker, all === true ? undefined : last)
+      if (keep !== undefined) appendFileSync(keep, `${history.evidence.join('\n')}\n`, { mode: 0o600 })
       for (const line of history.lines) {
         print(json === true ? toJson(line) : formatLine(line, asker.account))
       }

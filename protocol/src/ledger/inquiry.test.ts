@@ -26,7 +26,7 @@ test('SPEC-156: a question says the same when it is read, and by whom it was sig
         t.like(parseInquiry(inquiry.text), { ...facts, signer: account, id: inquiry.id })
       },
     ),
-    { numRuns: 10 },
+    { numRuns: 6 },
   )
 })
 
@@ -56,6 +56,7 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
     orders: whole,
     entries: whole,
     journal: digest,
+    from: whole,
     lines: fc.array(fc.tuple(fc.integer({ min: 1 }), digest), { maxLength: 5 }),
     more: fc.boolean(),
   })
@@ -67,11 +68,22 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
       t.is(addressOf(key), ledger)
       t.deepEqual(rest, statement)
     }),
-    { numRuns: 10 },
+    { numRuns: 6 },
   )
   const holdings = toHoldings((name) => (name === 'grid' ? -3n : 5n))
   const [zeros, at] = ['0'.repeat(64), 9]
-  const one = { inquiry: zeros, account, at, holdings, orders: 0, entries: 1, journal: zeros, lines: [], more: false }
+  const one = {
+    inquiry: zeros,
+    account,
+    at,
+    holdings,
+    orders: 0,
+    entries: 1,
+    journal: zeros,
+    from: 0,
+    lines: [],
+    more: false,
+  }
   const text = signStatement(one, ledgerKey)
   for (const bad of [
     text.replace('"grid":"-3"', '"grid":"-4"'),

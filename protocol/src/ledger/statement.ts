@@ -31,7 +31,9 @@ export interface StatementFacts {
   /** How many entries the journal has, and the hash of the last one. */
   readonly entries: number
   readonly journal: string
-  /** Entries that moved the account, newest first. */
+  /** The lines begin below this entry; 0: at the journal's last one. */
+  readonly from: number
+  /** All entries that moved the account, newest first, up to where the lines end. */
   readonly lines: readonly NamedEntry[]
   /** Whether older ones follow. */
   readonly more: boolean
@@ -58,16 +60,17 @@ const shape = v.strictObject({
   orders: count,
   entries: count,
   journal: hash,
+  from: count,
   lines: v.array(v.strictTuple([integerBetween(1, 2 ** 53 - 1), hash])),
   more: v.boolean(),
 })
 
 /** Signs a statement with the ledger's key. */
 export function signStatement(facts: StatementFacts, signer: Signer): string {
-  const { inquiry, account, at, orders, entries, journal, lines, more } = facts
+  const { inquiry, account, at, orders, entries, journal, from, lines, more } = facts
   const holdings = Object.fromEntries(holdingClasses.map((name) => [name, facts.holdings[name].toString()]))
   const ledger = formatPublicKey(signer.publicKey)
-  const content = { v: 1, ledger, inquiry, account, at, holdings, orders, entries, journal, lines, more }
+  const content = { v: 1, ledger, inquiry, account, at, holdings, orders, entries, journal, from, lines, more }
   return signDocument('WATT-STATEMENT', content, signer)
 }
 
