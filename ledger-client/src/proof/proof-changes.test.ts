@@ -176,3 +176,22 @@ test('SPEC-184: across a freeze, another certificate, a swap of the meter and an
   const known = check(prove(engine, `gw-1/roof#${roof.epoch}/3`), own.publicKey)
   t.true(known.ok, words(known))
 })
+
+test('SPEC-184: a session in which the fuse was changed is proven by its begin and end', (t) => {
+  const { engine } = openRig(t)
+  const car = new Device({ meter: 'car', role: 'charger', owner: 'bob' })
+  const read = (wh: bigint) => car.read({ import: wh })
+  const begin = car.read({ import: 0n }, { mark: 'B' })
+  engine.ingest([car.certificateMessage(), begin, ...[10_000n, 20_000n, 30_000n].map(read)])
+  engine.db.write(() => {
+    const point = engine.registry.get(car.id)!
+    engine.enrolment.changeTerms(point, { ...point.terms, maxPowerW: 60_000 })
+  })
+  engine.ingest(Array.from({ length: 8 }, (_, at) => read(30_500n + 500n * BigInt(at))))
+  engine.ingest([car.read({ import: 34_500n }, { mark: 'E' })])
+  const proof = prove(engine, `gw-1/car#${car.epoch}/13`)
+  t.is(parseProof(proof).between, undefined)
+  t.regex(words(check(proof)), /burns 34\.500 WATT for 'bob'/)
+  const { earlier: _earlier, ...without } = parseProof(proof)
+  t.is(faultOf(check(formatProof(without))), 'proof/mismatch')
+})
