@@ -4,11 +4,15 @@ import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import {
   decodeFrame,
+  formatPublicKey,
   fromHex,
+  parseAct,
   parseCertificate,
+  parseInquiry,
   parseOcmfText,
   parsePublicKey,
   parseReceipt,
+  parseStatement,
   parseTransfer,
   parseTransferAnswer,
   readingStateNames,
@@ -73,4 +77,17 @@ test('golden vectors: orders are named by their bytes, and altered ones are refu
     t.is(got, verdict, what)
   }
   for (const text of answers) t.is(parseTransferAnswer(text).transfer, orders[0].id)
+})
+
+test('golden vectors: a question, the statement that answers it and an operator’s act are read as they were signed', (t) => {
+  const { key, ledger, inquiries, statement, act } = read('statements')
+  for (const { text, id } of inquiries) {
+    const inquiry = parseInquiry(text)
+    t.deepEqual([inquiry.id, formatPublicKey(inquiry.key)], [id, key])
+  }
+  const stated = parseStatement(statement)
+  t.is(formatPublicKey(stated.ledger), ledger)
+  t.like(stated, { inquiry: inquiries[0].id, entries: 9, from: 0, more: false })
+  t.deepEqual(stated.holdings, { owner: 7500n, held: 900n, grid: -20n, eea: 3n, 'eea-held': 0n })
+  t.like(parseAct(act), { entry: 9, hash: stated.journal })
 })

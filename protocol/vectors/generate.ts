@@ -21,6 +21,7 @@ import {
   toUpperHex,
 } from '@wattline/protocol'
 import { firstEpoch, roofRecord, signerOf } from '../test/arbitraries.ts'
+import { makeStatementVectors } from './statements.ts'
 import { makeTransferVectors } from './transfers.ts'
 
 const signer = signerOf(100)
@@ -125,6 +126,7 @@ function makeVectors(): Record<string, unknown> {
     },
     'verdicts.json': { key, records: records[0] === undefined ? [] : makeVerdicts(records[0]) },
     'transfers.json': makeTransferVectors(signer, signerOf(102)),
+    'statements.json': makeStatementVectors(signer, signerOf(102)),
     'receipt.json': {
       text: formatReceipt(
         {
