@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   formatHello,
   formatTopic,
@@ -31,10 +32,6 @@ export class GatewayClient {
     })
   }
 
-  async #listen(): Promise<void> {
-    await this.#client.subscribeAsync(`wattline/v1/${this.#client.options.clientId}/+/receipt`, { qos: 1 })
-  }
-
   async send(...messages: readonly Message[]): Promise<void> {
     // A message that is lost with its connection is sent again by whoever waits for its receipt.
     await Promise.allSettled(
@@ -42,15 +39,20 @@ export class GatewayClient {
     )
   }
 
-  /** Says hello, as after each connect (SPEC-74), and gives what it is answered with. */
+  /**
+   * Says hello, as after each connect (SPEC-74), and gives what it is answered with. It says so again while nothing comes:
+   * after a restart of the broker it may be there before the subscription is.
+   */
   async greet(point: PointId): Promise<Receipt> {
     const topic = formatTopic({ kind: 'hello', gatewayId: parsePointId(point).gatewayId })
     const payload = new TextEncoder().encode(formatHello({ gatewayVersion: 'test', points: [point] }))
     const after = this.receipts.length
-    // A broker that was started again has forgotten who listens.
-    await this.#listen()
-    await this.send({ topic, payload })
-    return this.receipt((receipt) => this.receipts.indexOf(receipt) >= after && receipt.point === point)
+    const answer = this.receipt((receipt) => this.receipts.indexOf(receipt) >= after && receipt.point === point)
+    for (;;) {
+      await this.send({ topic, payload })
+      const receipt = await Promise.race([answer, sleep(500)])
+      if (receipt !== undefined) return receipt
+    }
   }
 
   /** The first receipt, of those here and those to come, that is asked for. */
