@@ -2,7 +2,10 @@ import test from 'ava'
 import fc from 'fast-check'
 import { type Event, events, type HistoryOptions, Parts, runHistory } from './receipts-line.ts'
 
-const parts = new Parts()
+let parts: Parts
+test.before(() => {
+  parts = new Parts()
+})
 test.after.always(() => parts.end())
 
 test.serial('promise 1: outbox and ledger keep what the model of their protocol promises', async (t) => {
