@@ -2,7 +2,10 @@ import test from 'ava'
 import fc from 'fast-check'
 import { type Event, events, type HistoryOptions, Parts, runHistory } from './receipts-line.ts'
 
-const parts = new Parts()
+let parts: Parts
+test.before(() => {
+  parts = new Parts()
+})
 test.after.always(() => parts.end())
 
 test.serial('promise 1: outbox and ledger keep what the model of their protocol promises', async (t) => {
@@ -15,26 +18,52 @@ test.serial('promise 1: outbox and ledger keep what the model of their protocol 
 })
 
 const read: Event = { kind: 'read', wh: 100 }
-const [unplugged, restored]: Event[][] = [
-  [{ kind: 'link', part: 'gateway' }],
-  [
-    { kind: 'copy', part: 'gateway' },
-    read,
-    read,
-    { kind: 'link', part: 'gateway' },
-    { kind: 'flow', to: 'ledger', count: 9 },
-    { kind: 'restore', part: 'gateway' },
-  ],
+const all = 99
+const exchange: Event[] = [
+  { kind: 'flow', to: 'ledger', count: all },
+  { kind: 'flow', to: 'gateway', count: all },
 ]
+const of = (part: 'gateway' | 'ledger', ...kinds: ('link' | 'copy' | 'restore')[]): Event[] =>
+  kinds.map((kind) => ({ kind, part }))
+
+const more = [read, ...exchange]
+const bothRestored: readonly (HistoryOptions & { readonly what: string; readonly plan: readonly Event[] })[] = [
+  {
+    what: 'what the gateway keeps goes on from a record before that at which the ledger stands',
+    plan: [
+      ...[...of('gateway', 'copy'), ...more, ...of('ledger', 'copy'), ...of('gateway', 'restore'), ...more],
+      ...of('ledger', 'restore'),
+    ],
+    keepsAll: true,
+    onChain: false,
+  },
+  {
+    what: 'nothing that the gateway keeps goes on from anything that the ledger has',
+    plan: [
+      ...[...of('ledger', 'copy'), ...more, ...more, { kind: 'prune' } as const, ...of('gateway', 'copy')],
+      ...[...of('ledger', 'restore'), ...exchange, ...more, ...of('gateway', 'restore')],
+    ],
+    onChain: false,
+  },
+]
+for (const { what, plan, ...options } of bothRestored) {
+  test.serial(`SPEC-75: both are restored, and go on by themselves: ${what}`, async (t) => {
+    await runHistory(parts, [...plan, read], options)
+    t.pass()
+  })
+}
 
 test.serial('SPEC-76: a restored gateway gets past what the ledger has had for long', async (t) => {
-  // Whatever the ledger answers is lost until the gateway sends one record at a time.
-  const silence: Event[] = Array.from({ length: 4 }, () => [
-    { kind: 'wait' } as const,
-    { kind: 'wait' } as const,
-    { kind: 'lose', to: 'gateway', count: 9 } as const,
+  const unplugged = [...of('gateway', 'link'), read, read, ...of('gateway', 'copy'), read, read]
+  const restored: Event[] = [...of('gateway', 'link'), { kind: 'flow', to: 'ledger', count: all }]
+  // Whatever the ledger answers is lost, until the gateway sends one record at a time.
+  const silence = Array.from({ length: 4 }, (): Event[] => [
+    { kind: 'wait' },
+    { kind: 'wait' },
+    { kind: 'lose', to: 'gateway', count: all },
   ]).flat()
-  await runHistory(parts, [...unplugged!, read, read, ...restored!, ...silence, read, read], { onChain: false })
+  const plan = [...unplugged, ...restored, ...of('gateway', 'restore'), ...silence, read, read]
+  await runHistory(parts, plan, { onChain: false })
   t.pass()
 })
 

@@ -114,6 +114,12 @@ function tellSettlement(log: Log, health: Health, point: PointId, settlement: Se
   const { outcome, openedEpoch, rejected, refusal } = settlement
   if (outcome === 'stale') return
   const where = `ledger: ${point}`
+  if (outcome === 'outdated') {
+    const message =
+      'receipts of an earlier session: if no others follow, the clock of the ledger was put back; put it right, and start the ledger anew'
+    if (health.raise({ code: 'receipt/outdated', where, message })) log.warn('receipt.outdated', { point })
+    return
+  }
   if (openedEpoch !== undefined) log.warn('epoch.opened', { point, epoch: openedEpoch, outcome, rejected, refusal })
   if (refusal !== undefined) {
     const news = health.raise({ code: refusal.code, where, message: refusal.message })

@@ -69,6 +69,7 @@ export const errorCodes = [
   'reading/out-of-range',
   'reading/short',
   'receipt/invalid',
+  'receipt/outdated',
   'record/bad-signature',
   'record/epoch-closed',
   'record/equivocation',

@@ -85,3 +85,14 @@ test('a chain that is refused again and again is begun anew ever more rarely', (
   pacing.progressed(7 * second, 1, 10)
   t.is(pacing.room(7 * second, 0), 300)
 })
+
+test('SPEC-76: an answer that confirms nothing makes room for a later record', (t) => {
+  const pacing = new Pacing(defaultPacing, 300)
+  pacing.sent(0, 0)
+  pacing.timedOut(5 * second)
+  t.is(pacing.room(5 * second, 1), 0)
+  pacing.answered(6 * second)
+  t.is(pacing.room(6 * second, 1), 1)
+  for (let n = 0; n < 20; n++) pacing.answered(7 * second)
+  t.is(pacing.room(7 * second, 1), 299, 'never more than the window')
+})

@@ -211,7 +211,7 @@ export class Uplink {
       this.#parts.outbox.release(receipt.point, receipt)
       latencyMs = lane.confirmed(receipt, nowMs)
     }
-    if (outcome !== 'stale') this.#mind(lane, receipt, settlement, nowMs)
+    if (outcome !== 'stale' && outcome !== 'outdated') this.#mind(lane, receipt, settlement, nowMs)
     this.#parts.events.settled(receipt, settlement, latencyMs)
   }
 

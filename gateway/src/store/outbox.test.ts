@@ -103,7 +103,7 @@ test('SPEC-71: a new session may go back, and everything after is sent again; th
   settle(rig, receiptFor(rig.points[0]!, third!))
   t.is(settle(rig, receiptFor(rig.points[0]!, first!, { session: laterSession })).outcome, 'moved-back')
   t.deepEqual(takeAll(rig), ['roof 2', 'roof 3'])
-  t.is(settle(rig, receiptFor(rig.points[0]!, third!)).outcome, 'stale')
+  t.is(settle(rig, receiptFor(rig.points[0]!, third!)).outcome, 'outdated')
 })
 
 test('SPEC-71: what a broker delivers again after a restart, from a session that is over, ends no later one', (t) => {
@@ -116,7 +116,7 @@ test('SPEC-71: what a broker delivers again after a restart, from a session that
   before.close()
   const rig = openRig({ dataDir: folder })
   t.teardown(() => rig.close())
-  t.is(settle(rig, receiptFor(rig.points[0]!, first!)).outcome, 'stale')
+  t.is(settle(rig, receiptFor(rig.points[0]!, first!)).outcome, 'outdated')
   t.is(settle(rig, receiptFor(rig.points[0]!, third!, { session: laterSession })).outcome, 'progressed')
 })
 

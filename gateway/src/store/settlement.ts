@@ -15,6 +15,8 @@ import { findPoint, getPoint, type Place, type PointRow } from './points.ts'
 export interface Settlement {
   readonly outcome: /** Older than one that is known already, or for a point without records: nothing changed. */
     | 'stale'
+    /** Of a session that began before the one in which something was confirmed: nothing changed. */
+    | 'outdated'
     /** It confirms what was confirmed before. */
     | 'unchanged'
     /** More is confirmed than before. */
@@ -58,6 +60,8 @@ const patience = 3
 export function settleReceipt(parts: SettlementParts, receipt: Receipt): Settlement {
   const row = findPoint(parts.store, receipt.point)
   if (row === undefined || isStale(row, receipt)) return { outcome: 'stale' }
+  // A session is the time at which it began (SPEC-71).
+  if (receipt.session < row.receiptSession) return { outcome: 'outdated' }
   const placed = settlePlace(parts, row, receipt)
   noteReceipt(parts, row, { receipt, confirms: placed.outcome !== 'unknown' })
   const settled = receipt.resend && placed.openedEpoch === undefined ? heed(parts, receipt, placed) : placed
@@ -66,10 +70,8 @@ export function settleReceipt(parts: SettlementParts, receipt: Receipt): Settlem
   return { ...settled, refusal, ...settleRefusal(parts, getPoint(parts.store, receipt.point), refusal) }
 }
 
-// A session is the time at which it began (SPEC-71).
-function isStale(row: PointRow, { session, serial }: Receipt): boolean {
-  return session === row.receiptSession ? serial <= row.receiptSerial : session < row.receiptSession
-}
+const isStale = (row: PointRow, { session, serial }: Receipt): boolean =>
+  session === row.receiptSession && serial <= row.receiptSerial
 
 // The session that is kept is the one in which the confirmed place was told: as long as a new one has only named what
 // is not remembered here, nobody knows whether the ledger still has that place.
