@@ -37,6 +37,9 @@ const unknownCodes = { open: 'point/unknown', closed: 'point/closed-enrolment', 
 /** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
 export const batchLimits = { messages: 500, ms: 100 } as const
 
+/** Messages that are looked at before the first of them is processed: as much work is for nothing if time is up. */
+const aheadMessages = 32
+
 /** The ledger without its network: messages in, answers out. Everything in between is one commit per batch. */
 export class LedgerEngine {
   readonly db: Database
@@ -127,7 +130,8 @@ export class LedgerEngine {
     const outcome = emptyOutcome()
     const until = performance.now() + batchLimits.ms
     this.db.write(() => {
-      for (const row of rows) {
+      for (const [at, row] of rows.entries()) {
+        if (at % aheadMessages === 0) this.#pipeline.foresee(rows.slice(at, at + aheadMessages))
         this.#pipeline.process(row, outcome)
         this.intake.remove(row)
         if (performance.now() > until) break
