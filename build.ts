@@ -7,6 +7,7 @@ import { buildVerifyPage } from './ledger-client/web/build-page.ts'
 
 const programs = [
   'ledger-client/src/main',
+  'ledger-client/src/verifiers/verify-worker',
   'ledger-client/src/verify-main',
   'ledger-client/src/wallet-main',
   'device-sim/src/main',

@@ -1,14 +1,13 @@
 // What a signature costs: each verifier against libsecp256k1 called directly; a range that is authenticated by hash
 // from its last signature; and whether a second thread would pay.
 import { hash } from 'node:crypto'
-import { Worker } from 'node:worker_threads'
 import { asciiToBytes, nobleVerifier, parseOcmfText, type SignatureVerifier } from '@wattline/protocol'
 import { compareRates, percentile, printFigure } from '../../protocol/bench/figure.ts'
 import { loadLibrary, makeNativeVerifier } from '../src/verifiers/native-verifier.ts'
 import { makeNodeVerifier } from '../src/verifiers/node-verifier.ts'
 import { authenticateRange } from '../src/verifiers/range.ts'
+import { TwoThreads } from '../src/verifiers/two-threads.ts'
 import { Device } from '../test/rig.ts'
-import type { Job } from './verify-worker.ts'
 
 const rounds = 7
 /** What the ledger takes for one commit. */
@@ -72,16 +71,15 @@ printFigure({
   promise: 'at least 100,000',
 })
 
-/** Seconds for all batches, half of each done by a worker, its bytes handed over as a commit would have to. */
-async function shareWithWorker(worker: Worker, batches: number): Promise<number> {
+/** Seconds for all batches, each foreseen as the ledger does with a backlog, and then asked for. */
+function verifyWithTwo(two: TwoThreads, batches: number): number {
   const startMs = performance.now()
   for (let n = 0; n < batches; n++) {
-    const half = signed.slice(0, batch / 2)
-    const job: Job = { publicKey, items: half.map(({ bytes, signature }) => ({ bytes, signature })) }
-    const answer = new Promise<readonly boolean[]>((resolve) => worker.once('message', resolve))
-    worker.postMessage(job)
-    for (const { bytes, signature } of half) native.verify(bytes, signature, publicKey)
-    if ((await answer).includes(false)) throw new Error('a signature is not valid')
+    const some = signed.slice(0, batch)
+    two.foresee(some.map(({ bytes, signature }) => ({ payload: bytes, signature, publicKey })))
+    for (const { bytes, signature } of some) {
+      if (!two.verify(bytes, signature, publicKey)) throw new Error('a signature is not valid')
+    }
   }
   return (performance.now() - startMs) / 1000
 }
@@ -94,11 +92,15 @@ function verifyAlone(batches: number): number {
   return (performance.now() - startMs) / 1000
 }
 
-const worker = new Worker(new URL('./verify-worker.ts', import.meta.url))
-await shareWithWorker(worker, 2)
-const pairs: (readonly [number, number])[] = []
-for (let round = 0; round < rounds; round++) pairs.push([await shareWithWorker(worker, 10), verifyAlone(10)])
-await worker.terminate()
+const two = new TwoThreads(native, 'native', (error) => {
+  throw error
+})
+while (!two.isShared) {
+  verifyWithTwo(two, 1)
+  await new Promise((resolve) => setImmediate(resolve))
+}
+const pairs = Array.from({ length: rounds }, () => [verifyWithTwo(two, 10), verifyAlone(10)] as const)
+await two.close()
 const rateOf = (at: 0 | 1) => {
   return percentile(
     pairs.map((pair) => (10 * batch) / pair[at]),

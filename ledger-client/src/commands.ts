@@ -28,6 +28,7 @@ import { type Terms, termsOf, toPointId } from './points/registry.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { systemClock } from './system-clock.ts'
 import { pickVerifier } from './verifiers/pick.ts'
+import { startVerifier } from './verifiers/two-threads.ts'
 
 // What the command line does besides running: looking, while a ledger runs or not, and changing who is enrolled.
 // Changes are transactions of the same database; a running ledger notices them within a second.
@@ -47,19 +48,30 @@ export interface VerifyOptions {
   readonly everySignature?: boolean
   readonly chains?: boolean
   readonly first?: boolean
+  /** Threads that check signatures, 1 or 2. */
+  readonly threads?: number
   /** Files with signed heads, receipts and statements, one a line. */
   readonly witness?: readonly string[]
 }
 
 /** Checks everything again. */
-export async function verifyLedger(config: LedgerConfig, options: VerifyOptions = {}): Promise<AuditReport> {
-  const { everySignature = false, first = false, witness = [] } = options
-  const verifier = await pickVerifier(config.ledger.verifier)
-  if (options.chains === true) return look(config, (db) => auditChains(db, verifier))
-  // A running ledger goes on: the head must not be younger than the view of the tables.
-  const witnesses = readWitnesses(config.ledger.dataDir, witness, verifier)
-  const ledgerKey = readLedgerPublicKey(config.ledger.dataDir)
-  return look(config, (db) => auditLedger(db, verifier, { everySignature, first, witnesses, ledgerKey }))
+export async function verifyLedger(
+  config: LedgerConfig,
+  options: VerifyOptions = {},
+  lost: (error: WattError) => void = () => undefined,
+): Promise<AuditReport> {
+  const { verifier: name, verifierThreads, dataDir } = config.ledger
+  const { everySignature = false, first = false, witness = [], threads = verifierThreads } = options
+  const { verifier, close } = await startVerifier(name, threads, lost)
+  try {
+    if (options.chains === true) return look(config, (db) => auditChains(db, verifier))
+    // A running ledger goes on: the head must not be younger than the view of the tables.
+    const witnesses = readWitnesses(dataDir, witness, verifier)
+    const ledgerKey = readLedgerPublicKey(dataDir)
+    return look(config, (db) => auditLedger(db, verifier, { everySignature, first, witnesses, ledgerKey }))
+  } finally {
+    await close()
+  }
 }
 
 /** The signed head that a running ledger keeps beside its database. */

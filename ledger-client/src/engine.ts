@@ -35,11 +35,20 @@ export interface LedgerOptions {
   readonly operatorKeyFile?: string
 }
 
+/** Messages that were stored, but for those that were left out, and what came of processing. */
+export interface Stored {
+  readonly shed: readonly Message[]
+  readonly outcome: Outcome
+}
+
 // How a record is refused whose point is not enrolled.
 const unknownCodes = { open: 'point/unknown', closed: 'point/closed-enrolment', signed: 'order/unsigned' } as const
 
 /** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
 export const batchLimits = { messages: 500, ms: 100 } as const
+
+/** Messages that are looked at before the first of them is processed: as much work is for nothing if time is up. */
+const aheadMessages = 32
 
 /** The ledger without its network: messages in, answers out. Everything in between is one commit per batch. */
 export class LedgerEngine {
@@ -97,31 +106,48 @@ export class LedgerEngine {
    * Stores messages untouched; once this returns they survive anything. Gives those that were left out because their
    * gateway has used up its share: no receipt answers them, so they come again.
    */
-  store(messages: readonly Message[]): { readonly shed: readonly Message[]; readonly outcome: Outcome } {
+  store(messages: readonly Message[]): Stored {
     const outcome = emptyOutcome()
-    const shed = this.db.write(() =>
-      messages.filter((message) => {
-        if (isOversized(message)) this.#pipeline.quarantineOversized(message, outcome)
-        else if (this.intake.isOverShare(message.gateway)) return true
-        else this.intake.append(message)
-        return false
-      }),
-    )
-    return { shed, outcome }
+    return { shed: this.db.write(() => this.#storeAll(messages, outcome)), outcome }
   }
 
   /** Processes one batch of what is stored. What this gives is committed: receipts may go out. */
   processNext(): Outcome {
+    return this.turn([]).outcome
+  }
+
+  /**
+   * Stores messages and processes one batch of those that an earlier commit has stored, in one commit for both. A message
+   * that breaks the program has been stored before, so it is known at the next start.
+   */
+  turn(messages: readonly Message[]): Stored {
     this.db.noticeOthers()
     this.#expire()
     const rows = this.intake.next(batchLimits.messages)
-    if (rows.length === 0) return emptyOutcome()
+    const outcome = emptyOutcome()
+    if (rows.length === 0 && messages.length === 0) return { shed: [], outcome }
     try {
-      return this.#processRows(rows)
+      const shed = this.db.write(() => {
+        const left = this.#storeAll(messages, outcome)
+        this.#processAll(rows, outcome)
+        return left
+      })
+      return { shed, outcome }
     } catch (error) {
       if (isStorageError(error)) throw error
-      return this.#processOneByOne(rows)
+      const stored = this.store(messages)
+      mergeOutcome(stored.outcome, this.#processOneByOne(rows))
+      return stored
     }
+  }
+
+  #storeAll(messages: readonly Message[], outcome: Outcome): readonly Message[] {
+    return messages.filter((message) => {
+      if (isOversized(message)) this.#pipeline.quarantineOversized(message, outcome)
+      else if (this.intake.isOverShare(message.gateway)) return true
+      else this.intake.append(message)
+      return false
+    })
   }
 
   // Asked first, as a transaction for nothing would cost a write.
@@ -129,17 +155,14 @@ export class LedgerEngine {
     if (this.transfers.isExpiryDue()) this.db.write(() => this.transfers.expire())
   }
 
-  #processRows(rows: readonly IntakeRow[]): Outcome {
-    const outcome = emptyOutcome()
+  #processAll(rows: readonly IntakeRow[], outcome: Outcome): void {
     const until = performance.now() + batchLimits.ms
-    this.db.write(() => {
-      for (const row of rows) {
-        this.#pipeline.process(row, outcome)
-        this.intake.remove(row)
-        if (performance.now() > until) break
-      }
-    })
-    return outcome
+    for (const [at, row] of rows.entries()) {
+      if (at % aheadMessages === 0) this.#pipeline.foresee(rows.slice(at, at + aheadMessages))
+      this.#pipeline.process(row, outcome)
+      this.intake.remove(row)
+      if (performance.now() > until) break
+    }
   }
 
   // A message that breaks the program must not break it again at each start: it is put aside, the others go on.
@@ -147,7 +170,9 @@ export class LedgerEngine {
     const merged = emptyOutcome()
     for (const row of rows) {
       try {
-        mergeOutcome(merged, this.#processRows([row]))
+        const outcome = emptyOutcome()
+        this.db.write(() => this.#processAll([row], outcome))
+        mergeOutcome(merged, outcome)
       } catch (error) {
         if (isStorageError(error)) throw error
         this.db.write(() => {

@@ -73,18 +73,22 @@ async function run({ config: path, checkConfig }: { config?: string; checkConfig
     return
   }
   // Only running needs a broker and a log; the commands that look start faster without.
-  const [{ makeLogger }, { startLedger }, { pickVerifier }] = await Promise.all([
+  const [{ makeLogger }, { startLedger }, { startVerifier }] = await Promise.all([
     import('./log.ts'),
     import('./program.ts'),
-    import('./verifiers/pick.ts'),
+    import('./verifiers/two-threads.ts'),
   ])
   const log = makeLogger(config.ledger.logLevel)
   // Before the start, so that a stop that comes early is a clean one too.
   const signal = Promise.withResolvers<'stopped'>()
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => signal.resolve('stopped'))
-  const ledger = await startLedger(config, await pickVerifier(config.ledger.verifier), log)
+  const verifying = await startVerifier(config.ledger.verifier, config.ledger.verifierThreads, ({ code, message }) =>
+    log.error({ event: 'verifier.failed', code, reason: message }),
+  )
+  const ledger = await startLedger(config, verifying.verifier, log)
   const end = await Promise.race([signal.promise, ledger.failed])
   await ledger.stop()
+  await verifying.close()
   if (end !== 'stopped') throw end
   log.info({ event: 'ledger.stopped' })
 }
@@ -199,10 +203,13 @@ function addChecks(program: Command): void {
   lookCommand(program, 'verify', 'check journal, chains, signatures and bookings again')
     .option('--every-signature', "check each signature, not only that of each epoch's last record")
     .option('--chains', 'only whether each record is authentic and in its place: quick, and nothing of bookings')
+    .option('--threads <count>', 'threads that check signatures, 1 or 2', parseThreads)
     .option('--first', 'end as soon as it is certain which fault comes first')
     .option('--witness <file...>', 'signed heads, receipts and statements, one a line, that the ledger must still hold')
     .action(async ({ config, json, ...options }: LookOptions & VerifyOptions) => {
-      const report = await verifyLedger(loadConfig(config), options)
+      const report = await verifyLedger(loadConfig(config), options, ({ code, message }) => {
+        process.stderr.write(`${code}: ${message}\n`)
+      })
       print(json === true ? `${toJson(report)}\n` : formatAudit(report))
       if (!report.ok) process.exitCode = exitCodes.faulty
     })
@@ -212,6 +219,11 @@ function addChecks(program: Command): void {
       print(json === true ? `${toJson({ head })}\n` : `${head}\n`)
     },
   )
+}
+
+function parseThreads(text: string): number {
+  if (text === '1' || text === '2') return Number(text)
+  throw new WattError('config/invalid', `--threads: 1 or 2 expected, got '${text.slice(0, 20)}'`)
 }
 
 function formatAudit({ ok, faults, counts, checks, operator }: AuditReport): string {

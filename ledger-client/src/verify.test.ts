@@ -220,17 +220,38 @@ test('the quarantine of one gateway is bounded; beyond it messages are counted',
   t.deepEqual([counts?.rows, more?.count, quarantined(engine).at(-1)?.topic], [1000, 200, 'wattline/v1/gw-8/x/record'])
 })
 
-test('a message that breaks the program is put aside, the ones around it are processed', (t) => {
-  const broken = new Device({ meter: 'broken', role: 'producer' })
-  let armed = true
-  const verifier = {
+function makeTrap(name: string) {
+  const trap = {
     name: 'trap',
+    armed: true,
     verify: (...args: Parameters<typeof fastVerifier.verify>) => {
-      if (armed && Buffer.from(args[0]).includes('gw-1 broken')) throw new RangeError('a bug')
+      if (trap.armed && Buffer.from(args[0]).includes(name)) throw new RangeError('a bug')
       return fastVerifier.verify(...args)
     },
   }
-  const { engine } = openRig(t, { verifier })
+  return trap
+}
+
+test('SPEC-63: a turn processes what an earlier one has stored, and stores what comes even if that breaks the program', (t) => {
+  const broken = new Device({ meter: 'broken', role: 'producer' })
+  const { engine } = openRig(t, { verifier: makeTrap('gw-1 broken') })
+  const roof = new Device({ meter: 'roof', role: 'producer' })
+  const toMessages = (...messages: { topic: string; payload: Uint8Array }[]) =>
+    messages.map((each) => ({ gateway: 'gw-1', ...each }))
+  const first = toMessages(broken.certificateMessage(), broken.read({ export: 1n }), roof.certificateMessage())
+  t.like(engine.turn(first).outcome, { accepted: 0, quarantined: 0 })
+  t.is(engine.intake.waiting(), first.length, 'nothing is processed in the commit that stores it')
+  const second = toMessages(roof.read({ export: 1n }), roof.read({ export: 2n }))
+  t.like(engine.turn(second).outcome, { accepted: 0, quarantined: 1 })
+  t.is(engine.intake.waiting(), second.length)
+  t.is(engine.turn([]).outcome.accepted, 2)
+  t.is(engine.intake.waiting(), 0)
+})
+
+test('a message that breaks the program is put aside, the ones around it are processed', (t) => {
+  const broken = new Device({ meter: 'broken', role: 'producer' })
+  const trap = makeTrap('gw-1 broken')
+  const { engine } = openRig(t, { verifier: trap })
   const roof = new Device({ meter: 'roof', role: 'producer' })
   const out = engine.ingest([
     roof.certificateMessage(),
@@ -242,6 +263,6 @@ test('a message that breaks the program is put aside, the ones around it are pro
   t.is(out.accepted, 2)
   t.like(quarantined(engine)[0], { code: 'message/unreadable' })
   t.regex(quarantined(engine)[0]?.reason ?? '', /a bug/)
-  armed = false
+  trap.armed = false
   t.is(engine.ingest([broken.message(broken.texts[0] ?? '')]).accepted, 1)
 })

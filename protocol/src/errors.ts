@@ -88,6 +88,7 @@ export const errorCodes = [
   'storage/full',
   'storage/locked',
   'storage/newer',
+  'verifier/thread-lost',
   'transfer/bad-signature',
   'transfer/conflict',
   'transfer/expired',

@@ -145,10 +145,10 @@ export class RecordAudit {
     let place = `point ${point.id}`
     let kind: 'chain' | 'booking' = 'chain'
     try {
-      for (const row of this.#rows.iterate(point.rowId)) {
+      for (const { row, attempt } of this.#readAhead(walk)) {
         place = formatPlace(point.id, { epoch: Number(row.epoch), sequence: Number(row.sequence) })
         kind = 'chain'
-        const { parsed, spki } = this.#checkRecord(walk, row)
+        const { parsed, spki } = this.#checkRecord(walk, row, attempt)
         kind = 'booking'
         this.#checkBooking(walk, row, parsed)
         walk.previous = { ...row, parsed, spki }
@@ -176,8 +176,22 @@ export class RecordAudit {
     return new Map(epochs)
   }
 
-  #checkRecord(walk: Walk, row: Row): { readonly parsed: ParsedOcmf; readonly spki: PublicKey } {
-    const parsed = parse(row.text)
+  // Records are parsed some ahead of the walk, so that their signatures can be checked several at once.
+  *#readAhead({ point, keys }: Walk): Generator<{ readonly row: Row; readonly attempt: Attempt }> {
+    for (const rows of inChunks(this.#rows.iterate(point.rowId), aheadRecords)) {
+      const attempts = rows.map((row) => ({ row, attempt: tryParse(row.text) }))
+      this.#parts.signatures.foresee(
+        attempts.flatMap(({ row, attempt }) => {
+          const key = keys.get(row.epoch)
+          return attempt instanceof FoundFault || key === undefined ? [] : [[row, attempt, key] as const]
+        }),
+      )
+      yield* attempts
+    }
+  }
+
+  #checkRecord(walk: Walk, row: Row, parsed: Attempt): { readonly parsed: ParsedOcmf; readonly spki: PublicKey } {
+    if (parsed instanceof FoundFault) throw parsed
     const { record, hash } = parsed
     const columns = [row.epoch, row.sequence, row.taken_at, row.hash, Number(row.tag)].join()
     if (columns !== [record.epoch, record.sequence, record.takenAt, hash, tagOf(hash)].join()) {
@@ -336,13 +350,30 @@ interface Judged {
 
 const nothing: Booked = { mintWh: 0n, burnWh: 0n, kind: 'claim' }
 
-function parse(text: string): ParsedOcmf {
+/** Records that are in memory at once. */
+const aheadRecords = 256
+
+/** A parsed text, or why it is none. */
+type Attempt = ParsedOcmf | FoundFault
+
+function tryParse(text: string): Attempt {
   try {
     return parseOcmfText(text)
   } catch (error) {
-    if (error instanceof WattError) throw new FoundFault(error.code, error.message)
+    if (error instanceof WattError) return new FoundFault(error.code, error.message)
     throw error
   }
+}
+
+function* inChunks<T>(rows: Iterable<T>, size: number): Generator<readonly T[]> {
+  let chunk: T[] = []
+  for (const row of rows) {
+    chunk.push(row)
+    if (chunk.length < size) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
 }
 
 // What the point's own row says must be where the records lead.

@@ -1,5 +1,13 @@
-import { type ParsedOcmf, type PublicKey, type SignatureVerifier, type Verdict, verifyParsed } from '@wattline/protocol'
+import {
+  asciiToBytes,
+  type ParsedOcmf,
+  type PublicKey,
+  type SignatureVerifier,
+  type Verdict,
+  verifyParsed,
+} from '@wattline/protocol'
 import type { Database, Statement } from '../store/database.ts'
+import { isForesighted } from '../verifiers/two-threads.ts'
 import type { SealAudit } from './seal-audit.ts'
 
 /** A record, as far as it matters whether its signature is checked. */
@@ -39,6 +47,16 @@ export class SignatureAudit {
   /** Goes on with another metering point. */
   begin(point: number): void {
     this.#heads = new Map(this.#readHeads.all(point).map(({ epoch, sequence }) => [epoch, sequence]))
+  }
+
+  /** Says which records come next, with their keys, to a verifier that checks several at once. */
+  foresee(coming: readonly (readonly [row: SignedRow, parsed: ParsedOcmf, key: PublicKey])[]): void {
+    const verifier = this.#verifier
+    if (!isForesighted(verifier)) return
+    const due = coming.filter(([row]) => this.isDue(row))
+    verifier.foresee(
+      due.map(([, { payload, signature }, publicKey]) => ({ payload: asciiToBytes(payload), signature, publicKey })),
+    )
   }
 
   /** Whether a record's own signature is to be checked. */
