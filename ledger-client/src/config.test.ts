@@ -16,7 +16,6 @@ test('the example of the design works, with paths that begin at the file', (t) =
       backend: 'sqlite',
       enrolment: 'open',
       verifier: 'auto',
-      verifierThreads: 1,
       logLevel: 'info',
     },
     mqtt: { embedded: { host: '127.0.0.1', port: 1883 } },
