@@ -12,7 +12,7 @@ import { connectAsync } from 'mqtt'
 import { stringify } from 'yaml'
 import { percentile, printFigure } from '../../protocol/bench/figure.ts'
 import { Device, fastVerifier, type Message } from '../test/rig.ts'
-import { trustingVerifier, twoThreads } from './trusting-verifier.ts'
+import { trustingVerifier } from './trusting-verifier.ts'
 
 const rounds = 5
 const readings = 12_000
@@ -95,13 +95,9 @@ async function measure(verifierName: string): Promise<Measured> {
   }
 }
 
-const rates: { readonly checked: Measured; readonly shared: Measured; readonly unchecked: Measured }[] = []
+const rates: { readonly checked: Measured; readonly unchecked: Measured }[] = []
 for (let round = 0; round < rounds; round++) {
-  rates.push({
-    checked: await measure(fastVerifier.name),
-    shared: await measure(twoThreads),
-    unchecked: await measure(trustingVerifier.name),
-  })
+  rates.push({ checked: await measure(fastVerifier.name), unchecked: await measure(trustingVerifier.name) })
 }
 printFigure({
   name: `end-to-end-${fastVerifier.name}`,
@@ -116,19 +112,6 @@ printFigure({
     0.5,
   ),
   promise: 'ratio at least 0.6',
-})
-printFigure({
-  name: 'end-to-end-two-threads',
-  value: percentile(
-    rates.map(({ shared }) => shared.rate),
-    0.5,
-  ),
-  unit: 'readings/s',
-  comparedWith: 'the same line with one thread for signatures',
-  reference: percentile(
-    rates.map(({ checked }) => checked.rate),
-    0.5,
-  ),
 })
 for (const share of [50, 99]) {
   const latency = (which: 'checked' | 'unchecked') => {

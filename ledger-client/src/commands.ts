@@ -60,8 +60,8 @@ export async function verifyLedger(
   options: VerifyOptions = {},
   lost: (error: WattError) => void = () => undefined,
 ): Promise<AuditReport> {
-  const { verifier: name, verifierThreads, dataDir } = config.ledger
-  const { everySignature = false, first = false, witness = [], threads = verifierThreads } = options
+  const { verifier: name, dataDir } = config.ledger
+  const { everySignature = false, first = false, witness = [], threads = 1 } = options
   const { verifier, close } = await startVerifier(name, threads, lost)
   try {
     if (options.chains === true) return look(config, (db) => auditChains(db, verifier))

@@ -16,7 +16,6 @@ test('the example of the design works, with paths that begin at the file', (t) =
       backend: 'sqlite',
       enrolment: 'open',
       verifier: 'auto',
-      verifierThreads: 1,
       logLevel: 'info',
       operatorKeyFile: '/etc/wattline/data/ledger/operator.key',
     },

@@ -13,7 +13,6 @@ export const defaults = {
   backend: 'sqlite',
   enrolment: 'closed',
   verifier: 'auto',
-  verifierThreads: 1,
   clientId: 'wattline-ledger',
   logLevel: 'info',
   wallets: false,
@@ -39,7 +38,6 @@ export interface ExternalConfig {
 }
 
 export const backends = ['sqlite', 'evm'] as const
-export const threadCounts = [1, 2] as const
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 
 /** A certificate, with those that lead to its authority behind it, and its key, in PEM. */
@@ -57,8 +55,6 @@ export interface LedgerConfig {
     readonly backend: (typeof backends)[number]
     readonly enrolment: EnrolmentMode
     readonly verifier: VerifierName
-    /** Threads that check signatures: a second one pays where a core is idle. */
-    readonly verifierThreads: (typeof threadCounts)[number]
     readonly logLevel: (typeof logLevels)[number]
     /** Who gets EEA at its genesis: 30, 35, 20, 10 and 5 %. */
     readonly eea?: { readonly holders: readonly string[] }
@@ -168,7 +164,6 @@ export const configShape = v.pipe(
       backend: v.optional(v.picklist(backends), defaults.backend),
       enrolment: v.optional(v.picklist(enrolmentModes), defaults.enrolment),
       verifier: v.optional(v.picklist(verifierNames), defaults.verifier),
-      verifierThreads: v.optional(v.picklist(threadCounts), defaults.verifierThreads),
       logLevel: v.optional(v.picklist(logLevels), defaults.logLevel),
       operatorKeyFile: v.exactOptional(text),
       eea: v.exactOptional(v.strictObject({ holders: eeaHolders })),

@@ -47,9 +47,6 @@ const unknownCodes = { open: 'point/unknown', closed: 'point/closed-enrolment', 
 /** Messages that one transaction takes, and how long it may work on them before the others get a turn. */
 export const batchLimits = { messages: 500, ms: 100 } as const
 
-/** Messages that are looked at before the first of them is processed: as much work is for nothing if time is up. */
-const aheadMessages = 32
-
 /** The ledger without its network: messages in, answers out. Everything in between is one commit per batch. */
 export class LedgerEngine {
   readonly db: Database
@@ -128,9 +125,9 @@ export class LedgerEngine {
     if (rows.length === 0 && messages.length === 0) return { shed: [], outcome }
     try {
       const shed = this.db.write(() => {
-        const left = this.#storeAll(messages, outcome)
+        // First, as it makes room for what comes.
         this.#processAll(rows, outcome)
-        return left
+        return this.#storeAll(messages, outcome)
       })
       return { shed, outcome }
     } catch (error) {
@@ -157,8 +154,7 @@ export class LedgerEngine {
 
   #processAll(rows: readonly IntakeRow[], outcome: Outcome): void {
     const until = performance.now() + batchLimits.ms
-    for (const [at, row] of rows.entries()) {
-      if (at % aheadMessages === 0) this.#pipeline.foresee(rows.slice(at, at + aheadMessages))
+    for (const row of rows) {
       this.#pipeline.process(row, outcome)
       this.intake.remove(row)
       if (performance.now() > until) break

@@ -73,22 +73,18 @@ async function run({ config: path, checkConfig }: { config?: string; checkConfig
     return
   }
   // Only running needs a broker and a log; the commands that look start faster without.
-  const [{ makeLogger }, { startLedger }, { startVerifier }] = await Promise.all([
+  const [{ makeLogger }, { startLedger }, { pickVerifier }] = await Promise.all([
     import('./log.ts'),
     import('./program.ts'),
-    import('./verifiers/two-threads.ts'),
+    import('./verifiers/pick.ts'),
   ])
   const log = makeLogger(config.ledger.logLevel)
   // Before the start, so that a stop that comes early is a clean one too.
   const signal = Promise.withResolvers<'stopped'>()
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => signal.resolve('stopped'))
-  const verifying = await startVerifier(config.ledger.verifier, config.ledger.verifierThreads, ({ code, message }) =>
-    log.error({ event: 'verifier.failed', code, reason: message }),
-  )
-  const ledger = await startLedger(config, verifying.verifier, log)
+  const ledger = await startLedger(config, await pickVerifier(config.ledger.verifier), log)
   const end = await Promise.race([signal.promise, ledger.failed])
   await ledger.stop()
-  await verifying.close()
   if (end !== 'stopped') throw end
   log.info({ event: 'ledger.stopped' })
 }

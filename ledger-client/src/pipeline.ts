@@ -19,7 +19,6 @@ import {
   type SignatureVerifier,
   WattError,
 } from '@wattline/protocol'
-import { Foresight } from './foresight.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { bookRecord, claimedWh, countRecord } from './mint.ts'
 import type { Enrolment } from './points/enrolment.ts'
@@ -98,16 +97,10 @@ export class Pipeline {
       `INSERT INTO equivocation (point, epoch, sequence, key, first, second, entry) VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT DO NOTHING`,
     )
-    const { records, registry, enrolment, quarantine, verifier } = parts
+    const { records, enrolment, quarantine, verifier } = parts
     const keyOfEpoch = (point: Point, epoch: number) => this.#keyOfEpoch(point, epoch)
-    const foresight = new Foresight({ registry, records, verifier, keyOfEpoch })
-    this.#context = { records, enrolment, quarantine, verifier, foresight, keyOfEpoch }
+    this.#context = { records, enrolment, quarantine, verifier, keyOfEpoch }
     db.onStale(() => this.#headEpochs.clear())
-  }
-
-  /** Looks at messages that will be processed next. */
-  foresee(messages: readonly Message[]): void {
-    this.#context.foresight.look(messages)
   }
 
   /** Processes one message. Whatever is wrong with it ends in the quarantine with a reason. */

@@ -15,7 +15,6 @@ import {
   verifyParsed,
   WattError,
 } from '@wattline/protocol'
-import type { Foresight, Rebuilt } from './foresight.ts'
 import type { Enrolment } from './points/enrolment.ts'
 import { isAfter, type Place, type Point, type PointKey } from './points/registry.ts'
 import type { Quarantine } from './store/quarantine.ts'
@@ -71,7 +70,6 @@ export interface JudgeContext {
   readonly enrolment: Enrolment
   readonly quarantine: Quarantine
   readonly verifier: SignatureVerifier
-  readonly foresight: Foresight
   /** The key that an epoch is bound to, once it is entered. */
   keyOfEpoch(point: Point, epoch: number): PointKey | undefined
 }
@@ -241,17 +239,12 @@ function judgeRebuilt(
   context: JudgeContext,
 ): Judgement {
   try {
-    const { text, parsed } = context.foresight.recall(payload, frameContext) ?? rebuild(payload, frameContext)
-    return judgeText(point, parsed, { text, full: false }, context)
+    const text = decodeFrame(payload, frameContext)
+    return judgeText(point, parseOcmfText(text), { text, full: false }, context)
   } catch (error) {
     if (!(error instanceof WattError) || error.code.startsWith('storage/')) throw error
     return refuse(error.code, `${point.id}: ${error.message}`)
   }
-}
-
-function rebuild(payload: Uint8Array, from: Parameters<typeof decodeFrame>[1]): Rebuilt {
-  const text = decodeFrame(payload, from)
-  return { text, parsed: parseOcmfText(text) }
 }
 
 function hashBefore(point: Point, place: Place, { records }: JudgeContext): string | undefined {
