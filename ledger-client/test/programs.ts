@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -17,13 +18,19 @@ const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const walletMain = fileURLToPath(new URL('../src/wallet-main.ts', import.meta.url))
 const verifyMain = fileURLToPath(new URL('../src/verify-main.ts', import.meta.url))
 
-/** A port that nobody listens on at the moment. */
-export function freePort(): Promise<number> {
+/** A port that nobody listens on, below those that Linux gives to whoever connects: it stays free until it is used. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(10_240, 32_768)
+    if (await isFree(port)) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
 }
 
