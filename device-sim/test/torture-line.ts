@@ -95,13 +95,13 @@ export class TortureLine {
     if (manner === 'lost') return
     if (manner === 'busy')
       this.#sendAfter(encodeRtuFrame(device.unitId, encodeException(device.functionCode, 6)), inTimeMs)
-    else if (manner === 'late') this.#sendAfter(answer, this.#between(...lateMs))
+    else if (manner === 'late') this.#sendAfter(answer, this.#between(...lateMs), { latestMs: lateMs[1] + 1000 })
     else if (manner === 'spoiled') this.#sendAfter(this.#flipBits(answer), inTimeMs)
     else if (manner === 'cut') this.#sendAfter(answer.subarray(0, this.#upTo(answer.length)), inTimeMs)
-    else if (manner === 'trickled') this.#sendAfter(answer, inTimeMs, this.#between(0.2, 4))
+    else if (manner === 'trickled') this.#sendAfter(answer, inTimeMs, { everyMs: this.#between(0.2, 4) })
     else if (manner === 'noisy') this.#sendAfter(Uint8Array.of(0, this.#upTo(256), ...answer), inTimeMs)
     else this.#sendAfter(answer, inTimeMs)
-    if (manner === 'doubled') this.#sendAfter(answer, this.#between(inTimeMs, repeatMs))
+    if (manner === 'doubled') this.#sendAfter(answer, this.#between(inTimeMs, repeatMs), { latestMs: repeatMs })
   }
 
   #pickManner(): Manner {
@@ -123,17 +123,30 @@ export class TortureLine {
     return flipped
   }
 
-  // A line carries one frame after the other, whoever sends it.
-  #sendAfter(bytes: Uint8Array, delayMs: number, everyMs = 0): void {
+  // A line carries one frame after the other, whoever sends it: what finds it busy waits its turn. What may come until
+  // `latestMs` only, and cannot by then, does not come.
+  #sendAfter(bytes: Uint8Array, delayMs: number, { everyMs = 0, latestMs = Number.POSITIVE_INFINITY } = {}): void {
     const requestMs = 8 * timing.characterMs
-    const readyAtMs = performance.now() + requestMs + Math.max(timing.silenceMs, delayMs)
-    const startMs = Math.max(readyAtMs, this.#freeAtMs)
+    const startMs = performance.now()
+    this.#at(startMs + requestMs + Math.max(timing.silenceMs, delayMs), () =>
+      this.#send(bytes, { everyMs, untilMs: startMs + latestMs }),
+    )
+  }
+
+  #send(bytes: Uint8Array, when: { readonly everyMs: number; readonly untilMs: number }): void {
+    const nowMs = performance.now()
+    if (nowMs > when.untilMs) return
+    if (nowMs < this.#freeAtMs) {
+      this.#at(this.#freeAtMs, () => this.#send(bytes, when))
+      return
+    }
+    const { everyMs } = when
     const paceMs = Math.max(everyMs, timing.characterMs)
-    this.#freeAtMs = startMs + bytes.length * paceMs + timing.silenceMs
+    this.#freeAtMs = nowMs + bytes.length * paceMs + timing.silenceMs
     const chunk = everyMs === 0 ? bytes.length : 1 + this.#upTo(4)
     for (let sent = 0; sent < bytes.length; sent += chunk) {
       const part = bytes.subarray(sent, sent + chunk)
-      this.#at(startMs + (sent + part.length) * paceMs, () => this.#pty?.write(part))
+      this.#at(nowMs + (sent + part.length) * paceMs, () => this.#pty?.write(part))
     }
   }
 
