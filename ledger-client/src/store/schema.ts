@@ -300,9 +300,9 @@ export const migrations: readonly string[] = [
   `,
   `
   -- SPEC-88: up to which record storages were not booked; a row is there until the journal has noted it. A ledger that
-  -- has never heard of a storage has nothing to note.
+  -- has no storage has nothing to note, as no point with records ever becomes one.
   CREATE TABLE storage_start (records INTEGER NOT NULL) STRICT;
   INSERT INTO storage_start SELECT max(id) FROM record
-    WHERE EXISTS (SELECT 1 FROM entry WHERE note LIKE '%"role":"storage"%') HAVING max(id) IS NOT NULL;
+    WHERE EXISTS (SELECT 1 FROM point WHERE role = 'storage') HAVING max(id) IS NOT NULL;
   `,
 ]
