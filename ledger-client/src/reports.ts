@@ -52,7 +52,7 @@ export interface StorageBalance {
 export interface Balances {
   readonly owners: readonly OwnerBalance[]
   readonly points: readonly PointBalance[]
-  /** Metering points that the journal has booked as a storage. */
+  /** Metering points in role `storage`. */
   readonly storages: readonly StorageBalance[]
   readonly mintedWh: Wh
   /** By metering points, and given up by owners. */
@@ -88,16 +88,19 @@ export function readBalances(db: Database): Balances {
     const eeaSupply = sumOf('eea:') + sumOf('eea-held:')
     const balanced = mintedWh - burnedWh === supplyWh
     const points = readPointBalances(db)
-    const storages = points.flatMap(({ point }) => listStorage(point, amounts))
+    const storages = points.filter(({ role }) => role === 'storage').map(({ point }) => toStorage(point, amounts))
     return { owners, points, storages, mintedWh, burnedWh, supplyWh, eeaSupply, balanced }
   })
 }
 
-function listStorage(point: string, amounts: ReadonlyMap<string, Wh>): readonly StorageBalance[] {
-  const [charged, discharged] = [amounts.get(accountOf.charged(point)), amounts.get(accountOf.discharged(point))]
-  if (charged === undefined && discharged === undefined) return []
-  const storedWh = amounts.get(accountOf.stored(point)) ?? 0n
-  return [{ point, chargedWh: -(charged ?? 0n), dischargedWh: discharged ?? 0n, storedWh }]
+function toStorage(point: string, amounts: ReadonlyMap<string, Wh>): StorageBalance {
+  const amountOf = (account: string) => amounts.get(account) ?? 0n
+  return {
+    point,
+    chargedWh: -amountOf(accountOf.charged(point)),
+    dischargedWh: amountOf(accountOf.discharged(point)),
+    storedWh: amountOf(accountOf.stored(point)),
+  }
 }
 
 function readPointBalances(db: Database): readonly PointBalance[] {
