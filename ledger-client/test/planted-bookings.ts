@@ -65,19 +65,20 @@ export const plantedBookings: readonly PlantedFault[] = [
     place: entry,
     plant: (db) => bookStorage(db, `${lastOf(db, battery).epoch}/02`, { importWh: '6', exportWh: '5' }),
   },
-  {
-    name: 'other energy of a storage, in a chain of hashes made anew',
+  ...['into', 'out of'].map((way) => ({
+    name: `other energy ${way} a storage, in a chain of hashes made anew`,
     code: 'journal/broken',
     place: ofBattery,
-    plant: (db) => {
-      const id = takeStorageBack(db)
-      restate(db, id, `kind = 'storage', note = '{"importWh":"7","exportWh":"5"}'`, [
-        [`charged:${battery}`, -7],
-        [`discharged:${battery}`, 5],
-        [`stored:${battery}`, 2],
+    plant: (db: Sqlite.Database) => {
+      const [charged, discharged] = way === 'into' ? [7, 5] : [6, 4]
+      const note = JSON.stringify({ importWh: `${charged}`, exportWh: `${discharged}` })
+      restate(db, takeStorageBack(db), `note = '${note}'`, [
+        [`charged:${battery}`, -charged],
+        [`discharged:${battery}`, discharged],
+        [`stored:${battery}`, charged - discharged],
       ])
     },
-  },
+  })),
   {
     name: "a storage's entry that is not there, in a chain of hashes made anew",
     code: 'journal/broken',

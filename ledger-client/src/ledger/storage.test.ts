@@ -5,6 +5,7 @@ import Sqlite from 'better-sqlite3'
 import { runCommand, writeConfig } from '../../test/programs.ts'
 import { Device, fastVerifier, openRig, type Rig, startMs, tempDir } from '../../test/rig.ts'
 import { auditLedger } from '../audit/audit.ts'
+import { StorageAudit } from '../audit/storage-audit.ts'
 import type { LedgerEngine } from '../engine.ts'
 import { formatEntry, readEntries } from '../entries.ts'
 import { readBalances } from '../reports.ts'
@@ -214,6 +215,10 @@ test('SPEC-88: a record of a storage is followed to its entry and back, and bala
     formatEntry(trace.entry!),
     / {2}storage {2}gw-1\/battery#\d+\/2 {2}charged:gw-1\/battery -5\.000, discharged:\S+ 1\.250, /,
   )
+  const entry = engine.journal.read(trace.entry!.id)!
+  t.notThrows(() => new StorageAudit().expect(entry, point))
+  const other = { ...entry, note: '{"importWh":"5001","exportWh":"1251"}' }
+  t.throws(() => new StorageAudit().expect(other, point), { code: 'journal/broken', message: /"5000"/ })
   engine.close()
   const balances = await runCommand(['balances', '--config', path])
   t.regex(
