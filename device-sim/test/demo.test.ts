@@ -59,6 +59,8 @@ test('the demo balances, and its report says from what', (t) => {
   t.true(roof!.mintedWh > 100)
   t.is(house!.mintedWh, 0)
   t.deepEqual([battery!.mintedWh, battery!.burnedWh], [0, 0])
+  t.is(battery!.dischargedWh - battery!.chargedWh, battery!.lastRegisterWh - battery!.firstRegisterWh)
+  t.true(battery!.dischargedWh + battery!.chargedWh > 0)
   const openWh = report.points.reduce((sum, point) => sum + point.openWh, 0)
   t.is(house!.lastRegisterWh - house!.firstRegisterWh, report.supplyWh + report.carriedWh - openWh)
   t.true(report.points.every(({ records, receiptsUpTo }) => records >= 5 && records === receiptsUpTo))

@@ -6,6 +6,7 @@ import { takeOffice } from './ledger/office.ts'
 import { Operator } from './ledger/operator.ts'
 import { SqliteJournal } from './ledger/sqlite-journal.ts'
 import { SqliteLedger } from './ledger/sqlite-ledger.ts'
+import { noteStorageStart } from './ledger/storage-start.ts'
 import { Transfers } from './ledger/transfers.ts'
 import { Bindings } from './orders/bindings.ts'
 import { OrderStore } from './orders/order-store.ts'
@@ -215,7 +216,10 @@ export function openLedger(options: LedgerOptions): LedgerEngine {
   const engine = new LedgerEngine(openDatabase(options.dataDir, { check: options.check ?? false }), options)
   const { eeaHolders } = options
   try {
-    engine.db.write(() => takeOffice(engine, options.enrolment))
+    engine.db.write(() => {
+      takeOffice(engine, options.enrolment)
+      noteStorageStart(engine)
+    })
     if (eeaHolders !== undefined) engine.db.write(() => issueEea(engine.journal, eeaHolders))
     return engine
   } catch (error) {

@@ -118,8 +118,18 @@ function addBalances(program: Command): void {
         ...[row.mintedWh, row.burnedWh, row.carriedWh, row.openWh, row.unsettled],
       ])
       print(formatTable(head, rows))
-      const { mintedWh, burnedWh, supplyWh, balanced } = balances
+      const { mintedWh, burnedWh, supplyWh, balanced, storages } = balances
       print('\n')
+      if (storages.length > 0) {
+        const columns = ['storage', 'put in kWh', 'given back kWh', 'difference kWh']
+        print(
+          formatTable(
+            columns,
+            storages.map((row) => Object.values(row)),
+          ),
+        )
+        print('\n')
+      }
       print(formatTable(['minted', 'burned', 'supply', 'balanced'], [[mintedWh, burnedWh, supplyWh, balanced]]))
     },
   )

@@ -52,6 +52,7 @@ function pickRegisters(registers: Registers, directions: readonly (keyof Registe
 /** Books what a record of a point without children counts for, exactly once (SPEC-83). */
 export function bookRecord(point: Point, record: OcmfRecord, count: Count, ledger: Ledger): void {
   if (point.terms.role === 'charger') bookCharging(point, record, count, ledger)
+  else if (point.terms.role === 'storage') bookStorage(point, record, count.energy, ledger)
   else mintRecord(point, record, count.energy, ledger)
 }
 
@@ -90,6 +91,13 @@ function bookCharging(point: Point, record: OcmfRecord, count: Count, ledger: Le
   })
   point.burnedWh += burnWh
   point.bookedWh -= burnWh
+}
+
+// The point's own sums stay as they are: what a storage moves is no WATT, and shows in the remainder above it.
+function bookStorage(point: Point, record: OcmfRecord, energy: Energy, ledger: Ledger): void {
+  if (energy.import === 0n && energy.export === 0n) return
+  const { id } = makeClaim(point.id, point.terms.role, record, energy)
+  ledger.store({ claim: id, point: point.id, importWh: energy.import, exportWh: energy.export })
 }
 
 function formatBegin({ epoch, sequence }: Place): string {

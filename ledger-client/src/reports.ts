@@ -1,4 +1,5 @@
 import { formatKwh, formatPublicKey, type Wh } from '@wattline/protocol'
+import { accountOf } from './ledger/accounts.ts'
 import { type Place, type Point, type PointState, Registry, stateOf } from './points/registry.ts'
 import type { Database } from './store/database.ts'
 import type { QuarantineRow } from './store/quarantine.ts'
@@ -36,10 +37,23 @@ export interface PointBalance {
   readonly unsettled: number
 }
 
+/** One storage's energy since counting began, as its meter told it; no WATT. */
+export interface StorageBalance {
+  readonly point: string
+  /** What devices put in. */
+  readonly chargedWh: Wh
+  /** What it gave back. */
+  readonly dischargedWh: Wh
+  /** The difference: losses stay in it, and what it held before is not known. */
+  readonly storedWh: Wh
+}
+
 /** What there is and where it came from. */
 export interface Balances {
   readonly owners: readonly OwnerBalance[]
   readonly points: readonly PointBalance[]
+  /** Metering points in role `storage`. */
+  readonly storages: readonly StorageBalance[]
   readonly mintedWh: Wh
   /** By metering points, and given up by owners. */
   readonly burnedWh: Wh
@@ -73,8 +87,20 @@ export function readBalances(db: Database): Balances {
     const supplyWh = sumOf('owner:') + sumOf('held:') + sumOf('grid:')
     const eeaSupply = sumOf('eea:') + sumOf('eea-held:')
     const balanced = mintedWh - burnedWh === supplyWh
-    return { owners, points: readPointBalances(db), mintedWh, burnedWh, supplyWh, eeaSupply, balanced }
+    const points = readPointBalances(db)
+    const storages = points.filter(({ role }) => role === 'storage').map(({ point }) => toStorage(point, amounts))
+    return { owners, points, storages, mintedWh, burnedWh, supplyWh, eeaSupply, balanced }
   })
+}
+
+function toStorage(point: string, amounts: ReadonlyMap<string, Wh>): StorageBalance {
+  const amountOf = (account: string) => amounts.get(account) ?? 0n
+  return {
+    point,
+    chargedWh: -amountOf(accountOf.charged(point)),
+    dischargedWh: amountOf(accountOf.discharged(point)),
+    storedWh: amountOf(accountOf.stored(point)),
+  }
 }
 
 function readPointBalances(db: Database): readonly PointBalance[] {

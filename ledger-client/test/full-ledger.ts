@@ -3,7 +3,7 @@ import { type LedgerEngine, openLedger } from '../src/engine.ts'
 import { HeadFile } from '../src/head.ts'
 import { Device, fastVerifier, type Message, TestClock, testSigner } from './rig.ts'
 
-// A ledger that has seen everything there is: a house with what hangs behind it, a charging point with sessions, an
+// A ledger that has seen everything there is: a house with a roof and a battery behind it, a charging point with sessions, an
 // epoch after a restore, a revoked key, a frozen point, a swapped meter, and producers that fill it up. Each record goes the way that a
 // record goes: signed, sent as text or frame, stored, verified, booked.
 
@@ -14,15 +14,17 @@ export interface FullLedgerOptions {
   readonly dataDir: string
   /** Rounds of one reading for each point. */
   readonly rounds: number
-  /** Producers beside the five points that are special. */
+  /** Producers beside the points that are special. */
   readonly fields: number
   /** Looks at the ledger after each round. */
   readonly after?: (round: number, engine: LedgerEngine, head: HeadFile) => void
 }
 
 const batch = 500
+/** Metering points that are not fields. */
+export const specialPoints = 6
 
-/** Makes a ledger of `rounds` × (5 + fields) records, about; gives how many. */
+/** Makes a ledger of `rounds` × (`specialPoints` + fields) records, about; gives how many. */
 export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLedgerOptions): number {
   const clock = new TestClock()
   const operatorKeyFile = join(dataDir, 'operator.key')
@@ -30,13 +32,14 @@ export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLe
   const owner = 'alice'
   const house = new Device({ meter: 'house', role: 'bidirectional', owner })
   const roof = new Device({ meter: 'roof', role: 'producer', owner, behind: house.id })
+  const battery = new Device({ meter: 'battery', role: 'storage', owner, behind: house.id })
   const car = new Device({ meter: 'car', role: 'charger', owner: 'bob' })
   const old = new Device({ meter: 'old', role: 'producer', owner: 'carol', key: revokedKey })
   const twin = new Device({ meter: 'twin', role: 'producer', owner: 'dave' })
   const fields = Array.from({ length: count }, (_, at) => {
     return new Device({ meter: `field${at}`, role: 'producer', owner: `owner${at % 50}` })
   })
-  const devices = [house, roof, car, old, twin, ...fields]
+  const devices = [house, roof, battery, car, old, twin, ...fields]
   const head = new HeadFile(engine.db, { signer: testSigner(1_000_000), clock })
   let waiting: Message[] = devices.map((device) => device.certificateMessage())
   let records = 0
@@ -52,6 +55,7 @@ export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLe
     if (n === rounds >> 1) roof.restore()
     waiting.push(roof.base === undefined ? roof.read({ export: wh }) : simple(roof))
     waiting.push(house.read({ import: BigInt(3 * n), export: wh }))
+    waiting.push(battery.read({ import: BigInt(6 * n), export: BigInt(5 * n) }))
     const mark = n % 8 === 1 ? 'B' : n % 8 === 5 ? 'E' : undefined
     waiting.push(car.read({ import: wh }, mark === undefined ? {} : { mark, driver: 'driver-1' }))
     if (n < rounds - 2) waiting.push(simple(old), simple(twin))
@@ -63,6 +67,9 @@ export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLe
   for (const field of fields.slice(0, 1)) waiting.push(field.read({ export: 3n }, { state: 're-based' }))
   flush()
   spoil(engine, old, twin)
+  // After the last word of the operator, so that a forger who knows how to hash can write this booking anew.
+  const last = battery.read({ import: BigInt(6 * rounds), export: BigInt(5 * rounds) })
+  records += engine.ingest([last]).accepted
   head.write()
   engine.close()
   return records

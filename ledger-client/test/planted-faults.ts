@@ -25,9 +25,9 @@ interface Row {
   text: string
 }
 
-const victim = 'gw-1/field1'
+export const victim = 'gw-1/field1'
 /** The victim's record in the middle of its chain, or one near it. */
-function middle(db: Sqlite.Database, offset = 0): Row {
+export function middle(db: Sqlite.Database, offset = 0): Row {
   const { point, sequence } = db
     .prepare<[string], { point: number; sequence: number }>(
       `SELECT id AS point, sequence / 2 AS sequence FROM point WHERE name = ?`,
@@ -57,7 +57,7 @@ function lastId(db: Sqlite.Database, table: string): number {
   return db.prepare<[], { id: number }>(`SELECT max(id) AS id FROM ${table}`).get()!.id
 }
 
-function lastOf(db: Sqlite.Database, point: string): Row {
+export function lastOf(db: Sqlite.Database, point: string): Row {
   return db
     .prepare<[string], Row>(
       `SELECT * FROM record WHERE point = (SELECT id FROM point WHERE name = ?)
@@ -94,7 +94,7 @@ function timeOf(text: string): number {
 type EntryRow = Omit<Entry, 'postings'> & { previous_hash: string; hash: string }
 
 /** Hashes entries again from one on, as a forger would who knows how. */
-function rehashFrom(db: Sqlite.Database, from: number): void {
+export function rehashFrom(db: Sqlite.Database, from: number): void {
   const rows = db.prepare<[number], EntryRow>('SELECT * FROM entry WHERE id >= ? ORDER BY id').all(from)
   let previous = rows[0]!.previous_hash
   for (const { previous_hash: _previous, hash: _old, ...entry } of rows) {
@@ -129,7 +129,7 @@ const sql = (text: string) => (db: Sqlite.Database) => void db.exec(text)
 const claimInTheMiddle = `(SELECT max(id) / 2 FROM entry)`
 const ofVictim = /^gw-1\/field1@\d+\/\d+$/
 const ofPoint = /^point gw-1\/field1$/
-const entry = /^entry \d+$/
+export const entry = /^entry \d+$/
 
 export const plantedFaults: readonly PlantedFault[] = [
   {

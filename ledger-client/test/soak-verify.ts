@@ -23,12 +23,13 @@ import Sqlite from 'better-sqlite3'
 import type { AuditReport } from '../src/audit/report.ts'
 import { exitCodes } from '../src/exit-codes.ts'
 import { databaseFile } from '../src/store/database.ts'
-import { makeFullLedger } from './full-ledger.ts'
+import { makeFullLedger, specialPoints } from './full-ledger.ts'
+import { plantedBookings } from './planted-bookings.ts'
 import { type PlantedFault, plantedFaults } from './planted-faults.ts'
 
 const [, , wanted = '1000000', folder, only = ''] = process.argv
 const fields = 20
-const rounds = Math.ceil(Number(wanted) / (fields + 5))
+const rounds = Math.ceil(Number(wanted) / (fields + specialPoints))
 const lanes = Math.min(2, availableParallelism())
 const dir = folder ?? mkdtempSync(join(tmpdir(), 'wattline-soak-'))
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
@@ -134,7 +135,7 @@ try {
     if (code !== exitCodes.ok || !report.ok) throw new Error('a sound ledger is not found sound')
   }
   const startMs = performance.now()
-  const chosen = plantedFaults.filter(({ name }) => name.includes(only))
+  const chosen = [...plantedFaults, ...plantedBookings].filter(({ name }) => name.includes(only))
   const queue = chosen.values()
   await Promise.all(homes.map((home) => runLane(home, queue)))
   print(`${chosen.length} faults found in ${seconds(startMs)}, in ${lanes} lanes`)

@@ -1,6 +1,7 @@
 import type { Role } from '@wattline/protocol'
 import fc from 'fast-check'
 import type { LedgerEngine } from '../src/engine.ts'
+import { accountOf } from '../src/ledger/accounts.ts'
 import { Device, type Message, startMs } from './rig.ts'
 
 // Random trees of metering points, their readings, and the rule of SPEC-84 and SPEC-96 written down a second time.
@@ -106,12 +107,18 @@ export interface Sums {
   readonly minted: bigint
   readonly burned: bigint
   readonly carried: bigint
+  /** Into a storage, and out of it. */
+  readonly charged: bigint
+  readonly discharged: bigint
 }
 
 export function sums(engine: LedgerEngine, devices: readonly Device[]): Sums[] {
   return devices.map(({ id }) => {
     const { mintedWh, burnedWh, carriedWh } = engine.registry.get(id)!
-    return { minted: mintedWh, burned: burnedWh, carried: carriedWh }
+    const [charged, discharged] = [accountOf.charged(id), accountOf.discharged(id)].map((name) =>
+      engine.ledger.balance(name),
+    ) as [bigint, bigint]
+    return { minted: mintedWh, burned: burnedWh, carried: carriedWh, charged: -charged, discharged }
   })
 }
 
@@ -173,10 +180,10 @@ export function model(meters: readonly Meter[], moves: readonly Move[] = []): Su
       if (stay.soon || begins >= ends) return total
       return total + at(stay.child, ends) - at(stay.child, begins) + sum(stay.child, begins, ends)
     }, 0n)
-  const result: { minted: bigint; burned: bigint; carried: bigint }[] = []
+  const result: Sums[] = []
   for (let index = meters.length - 1; index >= 0; index--) {
     const { role: own } = meters[index]!
-    const out = { minted: 0n, burned: 0n, carried: 0n }
+    const out = { minted: 0n, burned: 0n, carried: 0n, charged: 0n, discharged: 0n }
     result[index] = out
     let [wh, net, excluded, before] = [0n, 0n, 0n, -Infinity]
     for (const { at: time, kind, importWh, exportWh } of counted[index]!) {
@@ -185,6 +192,9 @@ export function model(meters: readonly Meter[], moves: readonly Move[] = []): Su
         out.minted += exportWh
         out.burned += importWh
         wh += exportWh - importWh
+      } else if (own === 'storage' && below(index).length === 0) {
+        out.charged += importWh
+        out.discharged += exportWh
       } else if (own !== 'storage' && kind !== 'kept') {
         if (!isKnown(index, time)) {
           waiting[index] = time

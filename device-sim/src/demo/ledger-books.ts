@@ -20,6 +20,7 @@ const balancesSchema = v.object({
       unsettled: v.number(),
     }),
   ),
+  storages: v.array(v.object({ point: v.string(), chargedWh: wh, dischargedWh: wh, storedWh: wh })),
   mintedWh: wh,
   burnedWh: wh,
   supplyWh: wh,
@@ -41,6 +42,7 @@ export interface LedgerBooks {
   readonly audit: v.InferOutput<typeof verifySchema>
 }
 export type LedgerPoint = LedgerBooks['balances']['points'][number]
+export type LedgerStorage = LedgerBooks['balances']['storages'][number]
 
 /** Asks the ledger for its books; it may be running or not. */
 export async function readLedger(ledgerConfig: string): Promise<LedgerBooks> {

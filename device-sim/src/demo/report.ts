@@ -12,7 +12,7 @@ import { parse } from 'yaml'
 import { type GatewaySession, readCharging } from './charging-books.ts'
 import type { House } from './house.ts'
 import { keyAt, type PointKeys, readKeys } from './key-history.ts'
-import { type LedgerPoint, readLedger } from './ledger-books.ts'
+import { type LedgerPoint, type LedgerStorage, readLedger } from './ledger-books.ts'
 import { runCommand } from './programs.ts'
 import { type ChargerFacts, examineSessions, type SessionReport } from './session-report.ts'
 
@@ -31,6 +31,9 @@ export interface PointReport {
   readonly carriedWh: number
   /** Of a charger: counted in a session that has not ended. */
   readonly openWh: number
+  /** Of a storage: what went in and what came out, as the ledger booked it. No WATT. */
+  readonly chargedWh: number
+  readonly dischargedWh: number
   readonly publicKeySpki: string
 }
 
@@ -120,13 +123,10 @@ export async function makeReport(house: House): Promise<Report> {
     readLedger(house.ledgerConfig),
     config.ocpp === undefined ? { sessions: [], records: [] } : readCharging(house.gatewayConfig, house.ledgerConfig),
   ])
-  const facts = [...config.meters, ...listChargers(config, books.sessions)].map((meter) =>
-    examinePoint(
-      exhibits,
-      meter,
-      balances.points.find(({ point }) => point === `${config.gateway.id}/${meter.id}`),
-    ),
-  )
+  const facts = [...config.meters, ...listChargers(config, books.sessions)].map((meter) => {
+    const isOf = ({ point }: { readonly point: string }) => point === `${config.gateway.id}/${meter.id}`
+    return examinePoint(exhibits, meter, { point: balances.points.find(isOf), storage: balances.storages.find(isOf) })
+  })
   const charging = examineSessions(
     books,
     facts.flatMap((fact) => toChargerFacts(fact, config.gateway.id)),
@@ -176,7 +176,13 @@ function toChargerFacts({ meter, netWh, report }: PointFacts, gatewayId: string)
   return [{ id, point: `${gatewayId}/${id}`, ...place, countedWh: Number(-netWh), burnedWh, openWh }]
 }
 
-function examinePoint(exhibits: Exhibits, meter: Meter, point: LedgerPoint | undefined): PointFacts {
+/** What the ledger has of a metering point. */
+interface Booked {
+  readonly point: LedgerPoint | undefined
+  readonly storage: LedgerStorage | undefined
+}
+
+function examinePoint(exhibits: Exhibits, meter: Meter, { point, storage }: Booked): PointFacts {
   const pointText = `${exhibits.gatewayId} ${meter.id}`
   const own = exhibits.texts.filter(({ record }) => record.template.pointText === pointText)
   const spki = exhibits.keys.get(meter.id) ?? ''
@@ -210,6 +216,8 @@ function examinePoint(exhibits: Exhibits, meter: Meter, point: LedgerPoint | und
       burnedWh: Number(point?.burnedWh ?? 0n),
       carriedWh: Number(point?.carriedWh ?? 0n),
       openWh: Number(point?.openWh ?? 0n),
+      chargedWh: Number(storage?.chargedWh ?? 0n),
+      dischargedWh: Number(storage?.dischargedWh ?? 0n),
       publicKeySpki: spki,
     },
     problems: [
@@ -224,8 +232,8 @@ function takesOnly({ role }: Meter): boolean {
   return role === 'consumer' || role === 'charger'
 }
 
-// A point without children books its own registers; what a session there has counted is booked with its end. One
-// with children makes the whole tree come out at its own net.
+// A point without children books its own registers, a storage on accounts that are no WATT; what a session there has
+// counted is booked with its end. One with children makes the whole tree come out at its own net.
 function examineTree({ meter, netWh, report }: PointFacts, all: readonly PointFacts[]): string[] {
   const below = (id: string): PointFacts[] =>
     all.filter(({ meter: { behind } }) => behind === id).flatMap((child) => [child, ...below(child.meter.id)])
@@ -233,9 +241,11 @@ function examineTree({ meter, netWh, report }: PointFacts, all: readonly PointFa
   const bookedOf = (point: PointReport) => point.mintedWh - point.burnedWh - point.openWh
   const isRoot = meter.behind === undefined
   if (tree.length === 0) {
-    const expected = meter.role === 'storage' ? 0 : Number(netWh)
-    const booked = bookedOf(report)
-    return booked === expected ? [] : [`${meter.id}: registers moved by ${expected} Wh, ${booked} Wh were booked`]
+    const stored = report.dischargedWh - report.chargedWh
+    const [booked, idle] = meter.role === 'storage' ? [stored, bookedOf(report)] : [bookedOf(report), stored]
+    return booked === Number(netWh) && idle === 0
+      ? []
+      : [`${meter.id}: registers moved by ${netWh} Wh, ${booked} Wh were booked, and ${idle} Wh that must not be`]
   }
   if (!isRoot) return []
   const booked = tree.reduce((sum, fact) => sum + bookedOf(fact.report), bookedOf(report))

@@ -1,5 +1,6 @@
 import { type PublicKey, type SignatureVerifier, WattError } from '@wattline/protocol'
 import type { Entry } from '../ledger/journal.ts'
+import { isStorageStartDue } from '../ledger/storage-start.ts'
 import { type Point, Registry } from '../points/registry.ts'
 import { auditAnchors } from '../proof/anchor-audit.ts'
 import type { Database } from '../store/database.ts'
@@ -83,6 +84,7 @@ class Audit {
     const [db, verifier, counts, checks] = [this.#db, this.#verifier, this.#counts, this.#checks]
     const { file, chain, journal, booking, late } = this.#faults
     this.#checkFile()
+    if (isStorageStartDue(db)) throw new WattError('storage/newer', `${db.path}: the ledger must run once first`)
     const registry = new Registry(db)
     const points = readPoints(registry, file)
     counts.points = points.length

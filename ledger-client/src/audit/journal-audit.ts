@@ -1,11 +1,13 @@
 import { driverOf, parseOcmfText, type Registers, roles, WattError, type Wh } from '@wattline/protocol'
 import * as v from 'valibot'
-import { accountOf, assetOf, assets, classOf, isWithinBounds } from '../ledger/accounts.ts'
+import { accountOf, assetOf, classOf, countedAssets, isWithinBounds } from '../ledger/accounts.ts'
 import { findBreach, findImbalance, meterKinds } from '../ledger/entry-kinds.ts'
 import { type Entry, genesisHash, hashEntry, type Posting, toPostings } from '../ledger/journal.ts'
+import { storageKind } from '../ledger/storage.ts'
 import { type Place, type Terms, toPointId } from '../points/registry.ts'
 import type { Database, Statement } from '../store/database.ts'
 import type { Faults } from './report.ts'
+import { StorageAudit } from './storage-audit.ts'
 import { TransferAudit } from './transfer-audit.ts'
 
 /** Terms and key as one enrolment entry states them. */
@@ -37,6 +39,7 @@ export class JournalAudit {
   /** By the entry that states the terms: what is settled late is booked by those of its record. */
   readonly #owners = new Map<number, { readonly point: string | null; readonly owner: string }>()
   readonly #transfers: TransferAudit
+  readonly #storages = new StorageAudit()
   readonly #checkWord: (entry: Entry, hash: string) => void
 
   /** `checkWord` throws a WattError where an entry rests on nobody's word that counts. */
@@ -112,7 +115,8 @@ export class JournalAudit {
     if (breach !== undefined) this.#faults.add(place, 'journal/broken', breach)
     if (statesTerms(entry)) this.#owners.set(entry.id, { point: entry.point, owner: ownerIn(entry.note) })
     if (meterKinds.some((kind) => kind === entry.kind)) this.#checkBooking(entry, place)
-    else this.#checkTransfer(entry, place)
+    else if (entry.kind === storageKind) this.#checkStorage(entry, place)
+    else this.#checkOther(entry, place)
     for (const { account, amount } of entry.postings) {
       const after = (this.#balances.get(account) ?? 0n) + amount
       this.#balances.set(account, after)
@@ -122,9 +126,21 @@ export class JournalAudit {
     }
   }
 
-  #checkTransfer(entry: Entry, place: string): void {
+  #checkOther(entry: Entry, place: string): void {
+    this.#tryExpect(place, entry, () => {
+      if (entry.kind === 'storage-start') this.#storages.checkStart(entry)
+      return this.#transfers.expect(entry)
+    })
+  }
+
+  #checkStorage(entry: Entry, place: string): void {
+    if (this.#recordOf(entry, place) === undefined) return
+    this.#tryExpect(place, entry, () => this.#storages.expect(entry, entry.point ?? ''))
+  }
+
+  #tryExpect(place: string, entry: Entry, expect: () => readonly Posting[]): void {
     try {
-      this.#compare(place, this.#transfers.expect(entry), entry.postings)
+      this.#compare(place, expect(), entry.postings)
     } catch (error) {
       if (!(error instanceof WattError || error instanceof SyntaxError)) throw error
       this.#faults.add(place, 'journal/broken', error.message)
@@ -140,18 +156,24 @@ export class JournalAudit {
     }
   }
 
+  /** The record that a claim names; a fault where there is none. */
+  #recordOf({ claim, point }: Entry, place: string): { id: number; terms: number } | undefined {
+    const named = /^(.+)#(\d+)\/(\d+)$/.exec(claim ?? '')
+    const [epoch, sequence] = [Number(named?.[2]), Number(named?.[3])]
+    // One record has one name: spelled otherwise, it could be booked again.
+    if (named?.[1] !== point || claim !== `${point}#${epoch}/${sequence}`) {
+      this.#faults.add(place, 'journal/broken', `claim '${claim}' of '${point}' names no record`)
+      return undefined
+    }
+    const record = this.#record.get(this.#points.get(point ?? '') ?? 0, epoch, sequence)
+    if (record === undefined) this.#faults.add(place, 'journal/broken', `claim '${claim}': there is no such record`)
+    return record
+  }
+
   #checkBooking(entry: Entry, place: string): void {
-    const claim = /^(.+)#(\d+)\/(\d+)$/.exec(entry.claim ?? '')
-    const [, point = '', epoch, sequence] = claim ?? []
-    if (claim === null || point !== entry.point) {
-      this.#faults.add(place, 'journal/broken', `claim '${entry.claim}' of '${entry.point}' names no record`)
-      return
-    }
-    const record = this.#record.get(this.#points.get(point) ?? 0, Number(epoch), Number(sequence))
-    if (record === undefined) {
-      this.#faults.add(place, 'journal/broken', `claim '${entry.claim}': there is no such record`)
-      return
-    }
+    const record = this.#recordOf(entry, place)
+    if (record === undefined) return
+    const point = entry.point ?? ''
     // Who pays for a session stands in the signed text; that it is one, the audit of the records shows.
     const driver = entry.kind === 'session' ? driverIn(this.#text.get(record.id)?.text ?? '') : undefined
     const stated = this.#owners.get(record.terms)
@@ -178,7 +200,7 @@ export class JournalAudit {
       if (expected === got) continue
       this.#faults.add(`account ${account}`, 'journal/unbalanced', `${expected} expected by the journal, got ${got}`)
     }
-    for (const asset of assets) {
+    for (const asset of countedAssets) {
       const ours = rows.filter(({ account }) => classOf(account) !== undefined && assetOf(account) === asset)
       const sum = ours.reduce((total, { amount }) => total + amount, 0n)
       if (sum === 0n) continue
@@ -264,7 +286,7 @@ const whole = v.optional(
 const place = v.object({ epoch: v.number(), sequence: v.number() })
 const noteShape = v.object({
   owner: v.optional(v.string(), ''),
-  role: v.optional(v.fallback(v.picklist(roles), 'storage'), 'storage'), // an unknown role books nothing
+  role: v.optional(v.fallback(v.picklist(roles), 'storage'), 'storage'), // an unknown role moves no WATT
   behind: text,
   maxPowerW: v.optional(v.number()),
   rolloverWh: whole,
@@ -276,7 +298,7 @@ const noteShape = v.object({
   at: v.optional(place),
 })
 
-// A note that was damaged states nothing, and books nothing; the entry's hash tells of it.
+// A note that was damaged states nothing, and moves no WATT; the entry's hash tells of it.
 function readTerms(note: string): v.InferOutput<typeof noteShape> {
   const result = v.safeParse(v.pipe(v.string(), v.parseJson(), noteShape), note)
   return result.success ? result.output : { owner: '', role: 'storage', key: '' }

@@ -9,6 +9,8 @@ import {
   WattError,
 } from '@wattline/protocol'
 import { accountOf, type Booking } from '../ledger/ledger.ts'
+import { storageKind } from '../ledger/storage.ts'
+import { readStorageStart } from '../ledger/storage-start.ts'
 import { type Count, chargeRecord, claimedWh, countRecord } from '../mint.ts'
 import { isAfter, type Place, type Point, type Registry, type Terms } from '../points/registry.ts'
 import { BookedBelow, settleRemainder } from '../points/tree.ts'
@@ -32,6 +34,7 @@ export class RecordAudit {
   readonly #keysOf: ReadonlyMap<string, ReadonlySet<string>>
   readonly #terms: ReadonlyMap<number, StatedTerms>
   readonly #below: BookedBelow
+  readonly #storageStart: bigint
   readonly #rows: Statement<[number], Row>
   readonly #entry: Statement<[string], EntryLine>
   readonly #epochs: Statement<[number], { epoch: bigint; key: string }>
@@ -46,6 +49,7 @@ export class RecordAudit {
     this.#keysOf = new Map([...byPoint].map(([point, stated]) => [point, new Set(stated.map(({ key }) => key))]))
     this.#terms = terms
     this.#below = new BookedBelow(db, registry)
+    this.#storageStart = BigInt(readStorageStart(db))
     this.#rows = db.prepareWide(
       `SELECT id, epoch, sequence, hash, tag, text, taken_at, terms, outcome, net_wh, booked_wh, settled
        FROM record WHERE point = ? ORDER BY epoch, sequence`,
@@ -224,10 +228,11 @@ export class RecordAudit {
       if (terms.role === 'charger') {
         const { open, burnWh, bill } = chargeRecord(walk.session, record, count)
         walk.session = open
-        return { mintWh: 0n, burnWh, kind: bill === undefined ? 'claim' : 'session' }
+        return { ...nothing, burnWh, kind: bill === undefined ? 'claim' : 'session' }
       }
-      const { energy } = count
-      return terms.role === 'storage' ? nothing : { mintWh: energy.export, burnWh: energy.import, kind: 'claim' }
+      const { import: importWh, export: exportWh } = count.energy
+      if (terms.role !== 'storage') return { ...nothing, mintWh: exportWh, burnWh: importWh }
+      return row.id > this.#storageStart ? { ...nothing, inWh: importWh, outWh: exportWh, kind: storageKind } : nothing
     }
     if (row.settled === 0n) {
       const overtaken = this.#overtaken.get(walk.point.rowId, row.epoch, row.sequence, row.taken_at) !== undefined
@@ -239,23 +244,27 @@ export class RecordAudit {
     const childrenWh = this.#below.sum(walk.point, { at: row.taken_at, restarts, mark: row.settled })
     const { burnWh, carriedWh } = settleRemainder(walk.bookedWh, row.net_wh, childrenWh)
     walk.carriedWh = carriedWh
-    return { mintWh: 0n, burnWh, kind: 'remainder' }
+    return { ...nothing, burnWh, kind: 'remainder' }
   }
 
-  #checkEntry(point: Point, claim: string, { mintWh, burnWh, kind }: Booked): void {
+  #checkEntry(point: Point, claim: string, expected: Booked): void {
     const lines = this.#entry.all(claim)
     const [entry] = lines
     const amountOf = (account: string) => lines.find((line) => line.account === account)?.amount ?? 0n
-    const [minted, burned] = [-amountOf(accountOf.minted(point.id)), amountOf(accountOf.burned(point.id))]
-    const moves = mintWh > 0n || burnWh > 0n
+    const found = {
+      mintWh: -amountOf(accountOf.minted(point.id)),
+      burnWh: amountOf(accountOf.burned(point.id)),
+      inWh: -amountOf(accountOf.charged(point.id)),
+      outWh: amountOf(accountOf.discharged(point.id)),
+    }
+    const { mintWh, burnWh, inWh, outWh, kind } = expected
+    const moves = mintWh > 0n || burnWh > 0n || inWh > 0n || outWh > 0n
     const isRight = entry === undefined ? !moves : moves && entry.kind === kind
-    if (minted === mintWh && burned === burnWh && isRight) return
-    const found = entry && `entry ${entry.id} of kind '${entry.kind}' mints ${minted} and burns ${burned}`
-    const where = found ?? 'no entry books it'
-    throw new FoundFault(
-      'journal/broken',
-      `claim ${claim}: ${mintWh} Wh to mint and ${burnWh} to burn as '${kind}', ${where}`,
-    )
+    const isExact = found.mintWh === mintWh && found.burnWh === burnWh && found.inWh === inWh && found.outWh === outWh
+    if (isExact && isRight) return
+    const where = entry && `entry ${entry.id} of kind '${entry.kind}' says ${describeMoves(found)}`
+    const wanted = `${describeMoves(expected)} as '${kind}'`
+    throw new FoundFault('journal/broken', `claim ${claim}: ${wanted}, ${where ?? 'no entry books it'}`)
   }
 }
 
@@ -274,10 +283,22 @@ function checkOrder({ previous, session, point }: Walk, row: Row, { order }: Sta
   throw new FoundFault('journal/broken', `the order in entry ${order.entry} counts ${places}, not from here`)
 }
 
-interface Booked {
+/** What an entry must book of a record, or does. */
+interface Moves {
   readonly mintWh: bigint
   readonly burnWh: bigint
-  readonly kind: Booking['kind']
+  /** Into a storage and out of it. */
+  readonly inWh: bigint
+  readonly outWh: bigint
+}
+
+interface Booked extends Moves {
+  readonly kind: Booking['kind'] | typeof storageKind
+}
+
+function describeMoves({ mintWh, burnWh, inWh, outWh }: Moves): string {
+  const stored = inWh === 0n && outWh === 0n ? '' : `, ${inWh} into a storage and ${outWh} out of it`
+  return `${mintWh} Wh to mint and ${burnWh} to burn${stored}`
 }
 
 /** A record, what it counts, and the terms that were in force. */
@@ -287,7 +308,7 @@ interface Judged {
   readonly terms: Terms
 }
 
-const nothing: Booked = { mintWh: 0n, burnWh: 0n, kind: 'claim' }
+const nothing: Booked = { mintWh: 0n, burnWh: 0n, inWh: 0n, outWh: 0n, kind: 'claim' }
 
 /** Records that are in memory at once. */
 const aheadRecords = 256

@@ -1,5 +1,6 @@
-import { type AccountClass, type Asset, assetOf, assets, classOf } from './accounts.ts'
+import { type AccountClass, assetOf, type CountedAsset, classOf, countedAssets } from './accounts.ts'
 import type { Posting } from './journal.ts'
+import { storageKind } from './storage.ts'
 import { type TransferKind, transferKinds } from './transfer-order.ts'
 
 // SPEC-88: the closed list of what the journal knows, and which accounts each kind may touch on which side. The rule is
@@ -24,6 +25,7 @@ export const noteKinds = [
   'fork',
   'gap',
   'anchor',
+  'storage-start',
 ] as const
 export type NoteKind = (typeof noteKinds)[number]
 
@@ -31,10 +33,19 @@ export type NoteKind = (typeof noteKinds)[number]
 export const officeKinds = ['operator', 'limit', 'wallet'] as const
 export type OfficeKind = (typeof officeKinds)[number]
 
-export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | OfficeKind | 'issue' | 'correction'
+export type EntryKind =
+  | MeterKind
+  | typeof storageKind
+  | TransferKind
+  | PhaseKind
+  | NoteKind
+  | OfficeKind
+  | 'issue'
+  | 'correction'
 
 export const entryKinds: readonly EntryKind[] = [
   ...meterKinds,
+  storageKind,
   ...transferKinds,
   ...phaseKinds,
   'issue',
@@ -62,6 +73,7 @@ const rules: Readonly<Record<EntryKind, Rule>> = {
   claim: { sides: { ...burnSides, owner: '±', minted: '-' }, lines: [2, 4] },
   remainder: { sides: burnSides, lines: [2, 3] },
   session: { sides: burnSides, lines: [2, 3] },
+  storage: { sides: { charged: '-', discharged: '+', stored: '±' }, lines: [2, 3] },
   transfer: { sides: sent, lines: [2, 2] },
   payment: { sides: { owner: '±' }, lines: [2, 2] },
   fee: { sides: { owner: '±' }, lines: [2, 2] },
@@ -107,12 +119,12 @@ export function findBreach(kind: string, postings: readonly Posting[]): string |
 }
 
 /** The first asset whose postings do not sum to zero, and their sum. */
-export function findImbalance(postings: readonly Posting[]): { asset: Asset; sum: bigint } | undefined {
-  const sums: Record<Asset, bigint> = { WATT: 0n, EEA: 0n }
+export function findImbalance(postings: readonly Posting[]): { asset: CountedAsset; sum: bigint } | undefined {
+  const sums: Record<CountedAsset, bigint> = { WATT: 0n, EEA: 0n, STORED: 0n }
   for (const { account, amount } of postings) {
     // An account of no known class breaks the rule of every kind, whatever it sums to.
     if (classOf(account) !== undefined) sums[assetOf(account)] += amount
   }
-  const asset = assets.find((each) => sums[each] !== 0n)
+  const asset = countedAssets.find((each) => sums[each] !== 0n)
   return asset === undefined ? undefined : { asset, sum: sums[asset] }
 }

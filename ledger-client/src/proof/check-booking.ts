@@ -1,10 +1,11 @@
 import { driverOf, formatKwh, makeClaim, type OcmfRecord, type PointId, WattError, type Wh } from '@wattline/protocol'
 import { accountOf } from '../ledger/accounts.ts'
+import { type StoredEnergy, storageKind, storagePostings, storedBy } from '../ledger/storage.ts'
 import { countRecord } from '../mint.ts'
 import type { Terms } from '../points/registry.ts'
 import { type EntryContent, movedBy, parseTerms, type StatedTerms } from './entry-content.ts'
 
-// Whether an entry books what the signed registers say (SPEC-83, SPEC-87). Runs in a browser too.
+// Whether an entry books what the signed registers say (SPEC-83, SPEC-87, SPEC-88). Runs in a browser too.
 
 /** What is proven so far: signed records and entries that are in the journal. */
 export interface Booked {
@@ -46,6 +47,7 @@ export function explainBooking(facts: Booked): Explanation {
     const proven = [`is in the journal and ${what}, the remainder of the meter of ${whose}; its postings sum to zero`]
     return { proven, open: [...open, 'how large the remainder is: it rests on the records of the points below'] }
   }
+  if (booking.kind === storageKind) return { proven: [explainStorage(facts, terms, whose)], open }
   const expected = claimOf(facts, terms, { mintWh, burnWh })
   if (expected.mintWh !== mintWh || expected.burnWh !== burnWh) {
     const registers = describeMove(expected.mintWh, expected.burnWh)
@@ -61,6 +63,33 @@ export function explainBooking(facts: Booked): Explanation {
     ],
     open,
   }
+}
+
+// Every posting follows from the energy, so nothing else can stand in the entry: no WATT, and nobody's account.
+function explainStorage(facts: Booked, terms: StatedTerms, whose: string): string {
+  const { point, booking } = facts
+  const told = storedBy(booking.postings, point)
+  if (terms.role !== 'storage') throw mismatch(`it books a storage; the meter is that of ${whose}`)
+  const energies = countByFuses(facts, terms).map((energy) => ({ importWh: energy.import, exportWh: energy.export }))
+  const isCounted = energies.some(({ importWh, exportWh }) => importWh === told.importWh && exportWh === told.exportWh)
+  if (!isCounted) {
+    const registers = describeStored(energies[0] ?? { importWh: 0n, exportWh: 0n })
+    throw mismatch(`it says that ${describeStored(told)}; by the registers of the two records ${registers}`)
+  }
+  const wanted = storagePostings(point, told)
+  const isExact = wanted.every(({ account, amount }, at) => {
+    const line = booking.postings[at]
+    return line?.account === account && line.amount === amount
+  })
+  if (!isExact || booking.postings.length !== wanted.length) throw mismatch('it moves more than its storage')
+  return (
+    `is in the journal and says that ${describeStored(told)}, of ${whose}: exactly the energy between the two ` +
+    'registers; no WATT moved, and its postings sum to zero'
+  )
+}
+
+function describeStored({ importWh, exportWh }: StoredEnergy): string {
+  return `${formatKwh(importWh)} kWh went into the storage and ${formatKwh(exportWh)} kWh came out of it`
 }
 
 function mismatch(message: string): WattError {
@@ -84,13 +113,16 @@ function readTerms({ point, booking }: Booked, stated: EntryContent): StatedTerm
 
 // A fuse that was changed on the way judges only what came after it: what fits under either is what was booked.
 function claimOf(facts: Booked, terms: StatedTerms, booked: Moved): Moved {
-  const powers = [terms, ...facts.before.map(parseTerms)].flatMap(({ maxPowerW }) => maxPowerW ?? [])
-  const claims = powers.map((maxPowerW) => {
-    const energy = countBetween(facts, { ...terms, maxPowerW })
-    return makeClaim(facts.point as PointId, terms.role, facts.last, energy)
-  })
+  const claims = countByFuses(facts, terms).map((energy) =>
+    makeClaim(facts.point as PointId, terms.role, facts.last, energy),
+  )
   const isBooked = ({ mintWh, burnWh }: Moved) => mintWh === booked.mintWh && burnWh === booked.burnWh
   return claims.find(isBooked) ?? claims[0] ?? { mintWh: 0n, burnWh: 0n }
+}
+
+function countByFuses(facts: Booked, terms: StatedTerms): readonly { readonly import: Wh; readonly export: Wh }[] {
+  const powers = [terms, ...facts.before.map(parseTerms)].flatMap(({ maxPowerW }) => maxPowerW ?? [])
+  return powers.map((maxPowerW) => countBetween(facts, { ...terms, maxPowerW }))
 }
 
 interface Moved {

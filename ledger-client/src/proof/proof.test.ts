@@ -7,7 +7,9 @@ import { Device, fastVerifier, openRig, type Rig, startMs, tempDir, testSigner }
 import { formatEntry, hashEntry } from '../ledger/journal.ts'
 import { Anchors } from './anchors.ts'
 import { archiveLeaf } from './archive.ts'
+import { explainBooking } from './check-booking.ts'
 import { checkProof, type ProofReport } from './check-proof.ts'
+import { parseEntryContent } from './entry-content.ts'
 import { hashUtf8 } from './hash-utf8.ts'
 import { recordLeaf } from './leaf.ts'
 import { makeProof, parseProofSubject } from './make-proof.ts'
@@ -21,12 +23,13 @@ interface Town extends Rig {
   readonly roof: Device
   readonly house: Device
   readonly charger: Device
+  readonly battery: Device
   prove(subject: string): string
   /** Closes the day. */
   anchor(): void
 }
 
-/** A roof, a grid meter that has it below, a charging point: some bookings of every kind. */
+/** A roof, a grid meter that has it below, a charging point, a battery: some bookings of every kind. */
 function makeTown(t: Parameters<typeof openRig>[0]): Town {
   const rig = openRig(t)
   const { engine, clock } = rig
@@ -45,12 +48,19 @@ function makeTown(t: Parameters<typeof openRig>[0]): Town {
     ...Array.from({ length: 12 }, (_, at) => charger.read({ import: 20n + 100n * BigInt(at) })),
     charger.read({ import: 1520n }, { mark: 'E', driver: 'carol' }),
   ])
+  const battery = new Device({ meter: 'battery', role: 'storage', owner: 'alice' })
+  engine.ingest([
+    battery.certificateMessage(),
+    battery.read({ import: 0n, export: 0n }),
+    battery.read({ import: 1200n, export: 450n }),
+  ])
   const anchors = new Anchors({ db: engine.db, ledger: engine.ledger, signer, clock })
   return {
     ...rig,
     roof,
     house,
     charger,
+    battery,
     prove: (subject) => makeProof(engine.db, parseProofSubject(subject), options),
     anchor: () => {
       clock.ms += dayMs
@@ -105,7 +115,7 @@ test('SPEC-180: every booking and every record can be proven', (t) => {
   for (const { id } of entries) t.true(check(town.prove(`${id}`)).ok, `entry ${id}`)
   t.deepEqual(
     new Set(entries.map(({ kind }) => kind)),
-    new Set(['enrolment', 'claim', 'remainder', 'session', 'anchor']),
+    new Set(['enrolment', 'claim', 'remainder', 'session', 'storage', 'anchor']),
   )
   const records = db
     .prepare<[], { name: string; epoch: number; sequence: number }>(
@@ -137,6 +147,51 @@ test('SPEC-181: what a proof says of a session, a remainder, a record that moved
     words(check(town.prove('1'))),
     /journal entry 1: is in the journal: enrolment gw-1\/house, made at .*, moves nothing/,
   )
+})
+
+test('SPEC-181: what a proof says of a storage, and what an entry of one must not say', (t) => {
+  const town = makeTown(t)
+  const proof = town.prove(`gw-1/battery#${town.battery.epoch}/2`)
+  const text = words(check(proof))
+  t.regex(
+    text,
+    /1\.200 kWh went into the storage and 0\.450 kWh came out of it, of 'alice' \(storage by journal entry \d+\): exactly the energy between the two registers; no WATT moved/,
+  )
+  t.regex(text, /import register 1\.200 kWh, export register 0\.450 kWh/)
+  const { entry, terms, record, from, point = '' } = parseProof(proof)
+  const recordOf = (each: typeof record) => parseOcmfText(each?.text ?? '').record
+  const facts = {
+    point,
+    booking: parseEntryContent(entry?.content ?? ''),
+    stated: parseEntryContent(terms?.content ?? ''),
+    before: [],
+    last: recordOf(record),
+    first: recordOf(from),
+    between: [],
+  }
+  const refusal = (change: Partial<typeof facts>) =>
+    t.throws(() => explainBooking({ ...facts, ...change }), { code: 'proof/mismatch' })?.message ?? ''
+  const { booking } = facts
+  const moving = (...lines: readonly (readonly [string, bigint])[]) => {
+    return { booking: { ...booking, postings: lines.map(([account, amount]) => ({ account, amount })) } }
+  }
+  const [charged, discharged, stored] = ['charged', 'discharged', 'stored'].map((name) => `${name}:${point}`) as [
+    string,
+    string,
+    string,
+  ]
+  t.notThrows(() => explainBooking(facts))
+  t.regex(refusal(moving([charged, -1201n], [discharged, 450n], [stored, 751n])), /1\.201 kWh went into/)
+  const sound = [
+    [charged, -1200n],
+    [discharged, 450n],
+    [stored, 750n],
+  ] as const
+  t.regex(refusal(moving(...sound, ['owner:alice', 5n], ['minted:gw-1/battery', -5n])), /moves more than its storage/)
+  t.regex(refusal(moving([charged, -1200n], [discharged, 450n], ['owner:alice', 750n])), /moves more than its storage/)
+  const producer = { owner: 'alice', role: 'producer', maxPowerW: 1_000_000 }
+  t.regex(refusal({ stated: { ...facts.stated, note: producer } }), /it books a storage; the meter is that of 'alice'/)
+  t.regex(refusal({ booking: { ...booking, kind: 'claim' } }), /moves WATT of 'charged:gw-1\/battery'/)
 })
 
 test('SPEC-180: counting that began anew on the way is proven with all records between', (t) => {

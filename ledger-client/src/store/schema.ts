@@ -298,4 +298,11 @@ export const migrations: readonly string[] = [
   CREATE TABLE receipt_session (id INTEGER PRIMARY KEY CHECK (id = 0), began_at INTEGER NOT NULL) STRICT;
   INSERT INTO receipt_session VALUES (0, 0);
   `,
+  `
+  -- SPEC-88: up to which record storages were not booked; a row is there until the journal has noted it. A ledger that
+  -- has no storage has nothing to note, as no point with records ever becomes one.
+  CREATE TABLE storage_start (records INTEGER NOT NULL) STRICT;
+  INSERT INTO storage_start SELECT max(id) FROM record
+    WHERE EXISTS (SELECT 1 FROM point WHERE role = 'storage') HAVING max(id) IS NOT NULL;
+  `,
 ]

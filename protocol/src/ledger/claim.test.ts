@@ -143,7 +143,7 @@ test('SPEC-81: however a clock is set, what is counted is last less first once i
   )
 })
 
-test('SPEC-83: export mints and import burns, by role; a storage is kept and not booked', (t) => {
+test('SPEC-83: export mints and import burns, by role; a storage does neither', (t) => {
   const point = makePointId(makeGatewayId('gw-1'), makeMeterId('roof'))
   const claimed = (role: Role) => {
     const { mintWh, burnWh } = makeClaim(point, role, reading(1, {}), { import: 3n, export: 5n })

@@ -108,13 +108,13 @@ export interface Claim {
   readonly burnWh: Wh
 }
 
-/** Energy to WATT base units by role: export mints, import burns; a storage is attested and not booked. */
+/** Energy to WATT base units by role: export mints, import burns; a storage does neither. */
 export function makeClaim(point: PointId, role: Role, record: OcmfRecord, energy: Energy): Claim {
-  const booked = role !== 'storage'
+  const moves = role !== 'storage'
   return {
     id: `${point}#${record.epoch}/${record.sequence}`,
     point,
-    mintWh: booked ? energy.export : 0n,
-    burnWh: booked ? energy.import : 0n,
+    mintWh: moves ? energy.export : 0n,
+    burnWh: moves ? energy.import : 0n,
   }
 }
