@@ -1,11 +1,17 @@
-import { WattError } from '@wattline/protocol'
+import { type Currency, isCurrency, WattError } from '@wattline/protocol'
 
 /**
- * What is counted. WATT: energy, 1 WATT = 1 kWh = 1,000 base units, so a base unit is 1 Wh. EEA: the right to store,
- * indivisible.
+ * What is counted besides money. WATT: energy, 1 WATT = 1 kWh = 1,000 base units, so a base unit is 1 Wh. EEA: the right
+ * to store, indivisible.
  */
 export const assets = ['WATT', 'EEA'] as const
-export type Asset = (typeof assets)[number]
+/** What is counted: of money, a currency's minor units. */
+export type Asset = (typeof assets)[number] | Currency
+
+/** Whether a text names an asset. */
+export function isAsset(text: unknown): text is Asset {
+  return assets.some((known) => known === text) || (typeof text === 'string' && isCurrency(text))
+}
 
 /** What an account is for, told by its name up to the first colon, and the side of zero that it stays on. */
 const accountClasses = {
@@ -24,7 +30,15 @@ const accountClasses = {
   'eea-held': { asset: 'EEA', sign: 1n },
   /** The other side of all EEA there is. */
   'eea-issued': { asset: 'EEA', sign: -1n },
-} as const satisfies Readonly<Record<string, { readonly asset: Asset; readonly sign: 1n | -1n }>>
+  /** Of money the name goes on with the currency: `money:EUR:bob`, `money-added:EUR`. */
+  money: { asset: 'money', sign: 1n },
+  'money-held': { asset: 'money', sign: 1n },
+  /** The other side of what users brought from outside, and where what was paid out to them has gone. */
+  'money-added': { asset: 'money', sign: -1n },
+  'money-removed': { asset: 'money', sign: 1n },
+} as const satisfies Readonly<
+  Record<string, { readonly asset: (typeof assets)[number] | 'money'; readonly sign: 1n | -1n }>
+>
 
 export type AccountClass = keyof typeof accountClasses
 
@@ -37,27 +51,60 @@ export const accountOf = {
   burned: (point: string) => `burned:${point}`,
   retired: (owner: string) => `retired:${owner}`,
   eeaIssued: 'eea-issued:genesis',
+  moneyAdded: (asset: Asset) => `money-added:${asset}`,
+  moneyRemoved: (asset: Asset) => `money-removed:${asset}`,
 } as const
 
 /** The account that holds what an owner may use of an asset, and the one for what is reserved. */
-export const accountsFor: Readonly<
-  Record<Asset, { readonly free: (owner: string) => string; readonly held: (owner: string) => string }>
-> = {
+interface OwnersAccounts {
+  readonly free: (owner: string) => string
+  readonly held: (owner: string) => string
+}
+
+const ownersAccounts: Readonly<Record<(typeof assets)[number], OwnersAccounts>> = {
   WATT: { free: accountOf.owner, held: accountOf.held },
   EEA: { free: (owner) => `eea:${owner}`, held: (owner) => `eea-held:${owner}` },
 }
 
+export function accountsFor(asset: Asset): OwnersAccounts {
+  if (!isCurrency(asset)) return ownersAccounts[asset]
+  return { free: (owner) => `money:${asset}:${owner}`, held: (owner) => `money-held:${asset}:${owner}` }
+}
+
+/** The account that what is reserved in one came from, and goes back to; any other account itself. */
+export function freeOf(account: string): string {
+  return account
+    .replace(/^held:/, 'owner:')
+    .replace(/^eea-held:/, 'eea:')
+    .replace(/^money-held:/, 'money:')
+}
+
 /** The class in an account's name; undefined where there is no such class. */
 export function classOf(account: string): AccountClass | undefined {
-  const name = account.slice(0, account.indexOf(':'))
-  return Object.hasOwn(accountClasses, name) ? (name as AccountClass) : undefined // its own key
+  return findAsset(account) === undefined ? undefined : (nameOf(account) as AccountClass) // one that counts something
 }
 
 /** The asset that an account counts. */
 export function assetOf(account: string): Asset {
-  const name = classOf(account)
-  if (name === undefined) throw new WattError('journal/broken', `account '${account}': of no known class`)
-  return accountClasses[name].asset
+  const asset = findAsset(account)
+  if (asset === undefined) throw new WattError('journal/broken', `account '${account}': of no known class`)
+  return asset
+}
+
+const nameOf = (account: string) => account.slice(0, account.indexOf(':'))
+
+function findAsset(account: string): Asset | undefined {
+  const name = nameOf(account)
+  if (!Object.hasOwn(accountClasses, name)) return undefined
+  const { asset } = accountClasses[name as AccountClass] // its own key
+  return asset === 'money' ? currencyIn(account) : asset
+}
+
+// An owner's money has an owner, and the rest of the ledger's has none.
+function currencyIn(account: string): Currency | undefined {
+  const [, owned, rest] = /^money(?:-held)?:(...):.|^money-(?:added|removed):(...)$/s.exec(account) ?? []
+  const code = owned ?? rest ?? ''
+  return isCurrency(code) ? code : undefined
 }
 
 /** Whether a balance lies on the side of zero that its account must keep: nobody owes, and no grid account is owed. */

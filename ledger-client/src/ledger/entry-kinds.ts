@@ -1,4 +1,4 @@
-import { type AccountClass, type Asset, assetOf, assets, classOf } from './accounts.ts'
+import { type AccountClass, type Asset, assetOf, classOf } from './accounts.ts'
 import type { Posting } from './journal.ts'
 import { type TransferKind, transferKinds } from './transfer-order.ts'
 
@@ -31,12 +31,21 @@ export type NoteKind = (typeof noteKinds)[number]
 export const officeKinds = ['operator', 'limit', 'wallet'] as const
 export type OfficeKind = (typeof officeKinds)[number]
 
-export type EntryKind = MeterKind | TransferKind | PhaseKind | NoteKind | OfficeKind | 'issue' | 'correction'
+export type EntryKind =
+  | MeterKind
+  | TransferKind
+  | PhaseKind
+  | NoteKind
+  | OfficeKind
+  | 'deposit'
+  | 'issue'
+  | 'correction'
 
 export const entryKinds: readonly EntryKind[] = [
   ...meterKinds,
   ...transferKinds,
   ...phaseKinds,
+  'deposit',
   'issue',
   'correction',
   ...officeKinds,
@@ -53,9 +62,10 @@ interface Rule {
 }
 
 const burnSides = { owner: '-', grid: '-', burned: '+' } as const
-const freed = { owner: '+', eea: '+' } as const
+const freed = { owner: '+', eea: '+', money: '+' } as const
 const sent = { owner: '±', eea: '±' } as const
-const unheld = { held: '-', 'eea-held': '-', ...freed } as const
+const paid = { owner: '±', money: '±' } as const
+const unheld = { held: '-', 'eea-held': '-', 'money-held': '-', ...freed } as const
 const nothing: Rule = { sides: {}, lines: [0, 0] }
 
 const rules: Readonly<Record<EntryKind, Rule>> = {
@@ -63,15 +73,26 @@ const rules: Readonly<Record<EntryKind, Rule>> = {
   remainder: { sides: burnSides, lines: [2, 3] },
   session: { sides: burnSides, lines: [2, 3] },
   transfer: { sides: sent, lines: [2, 2] },
-  payment: { sides: { owner: '±' }, lines: [2, 2] },
-  fee: { sides: { owner: '±' }, lines: [2, 2] },
+  payment: { sides: paid, lines: [2, 2] },
+  fee: { sides: paid, lines: [2, 2] },
   burn: { sides: { owner: '-', retired: '+' }, lines: [2, 2] },
-  reserve: { sides: { owner: '-', held: '+', eea: '-', 'eea-held': '+' }, lines: [2, 2] },
-  post: { sides: { ...unheld, retired: '+' }, lines: [2, 3] },
+  withdrawal: { sides: { money: '-', 'money-removed': '+' }, lines: [2, 2] },
+  deposit: { sides: { 'money-added': '-', money: '+' }, lines: [2, 2] },
+  reserve: {
+    sides: { owner: '-', held: '+', eea: '-', 'eea-held': '+', money: '-', 'money-held': '+' },
+    lines: [2, 2],
+  },
+  post: { sides: { ...unheld, retired: '+', 'money-removed': '+' }, lines: [2, 3] },
   void: { sides: unheld, lines: [2, 2] },
   expire: { sides: unheld, lines: [2, 2] },
   issue: { sides: { 'eea-issued': '-', eea: '+' }, lines: [6, 6] },
-  correction: { sides: { ...sent, grid: '±', minted: '+', burned: '-', retired: '-' }, lines: [2, 4] },
+  correction: {
+    sides: {
+      ...{ ...sent, ...paid, grid: '±', minted: '+', burned: '-', retired: '-' },
+      ...{ 'money-added': '+', 'money-removed': '-' },
+    },
+    lines: [2, 4],
+  },
   operator: nothing,
   limit: nothing,
   wallet: nothing,
@@ -108,11 +129,18 @@ export function findBreach(kind: string, postings: readonly Posting[]): string |
 
 /** The first asset whose postings do not sum to zero, and their sum. */
 export function findImbalance(postings: readonly Posting[]): { asset: Asset; sum: bigint } | undefined {
-  const sums: Record<Asset, bigint> = { WATT: 0n, EEA: 0n }
+  for (const [asset, sum] of sumByAsset(postings)) if (sum !== 0n) return { asset, sum }
+  return undefined
+}
+
+/** What postings sum to, by asset. */
+export function sumByAsset(postings: readonly Posting[]): ReadonlyMap<Asset, bigint> {
+  const sums = new Map<Asset, bigint>()
   for (const { account, amount } of postings) {
     // An account of no known class breaks the rule of every kind, whatever it sums to.
-    if (classOf(account) !== undefined) sums[assetOf(account)] += amount
+    if (classOf(account) === undefined) continue
+    const asset = assetOf(account)
+    sums.set(asset, (sums.get(asset) ?? 0n) + amount)
   }
-  const asset = assets.find((each) => sums[each] !== 0n)
-  return asset === undefined ? undefined : { asset, sum: sums[asset] }
+  return sums
 }
