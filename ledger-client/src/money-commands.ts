@@ -1,4 +1,4 @@
-import type { Currency } from '@wattline/protocol'
+import { type Currency, WattError } from '@wattline/protocol'
 import type { Command } from 'commander'
 import { look as lookAt } from './commands.ts'
 import { loadConfig } from './config.ts'
@@ -40,6 +40,12 @@ export function addMoney({ command, look, print }: Commands): void {
   money('deposit', 'book money that has come from outside for an owner').action(
     async ({ config, ...order }: MoneyOptions) => {
       const amount = parseAmount(order.amount, order.asset)
+      if (loadConfig(config).evm !== undefined) {
+        throw new WattError(
+          'config/invalid',
+          'section evm is there: such a ledger takes no orders, so money would be stuck',
+        )
+      }
       print(await act(config, (engine) => deposit(engine, { ...order, amount })))
     },
   )

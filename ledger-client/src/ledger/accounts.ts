@@ -93,7 +93,8 @@ export function assetOf(account: string): Asset {
 
 const nameOf = (account: string) => account.slice(0, account.indexOf(':'))
 
-function findAsset(account: string): Asset | undefined {
+/** The asset that an account counts, if it is of a class that there is. */
+export function findAsset(account: string): Asset | undefined {
   const name = nameOf(account)
   if (!Object.hasOwn(accountClasses, name)) return undefined
   const { asset } = accountClasses[name as AccountClass] // its own key

@@ -1,4 +1,4 @@
-import { type AccountClass, type Asset, assetOf, classOf } from './accounts.ts'
+import { type AccountClass, type Asset, classOf, findAsset } from './accounts.ts'
 import type { Posting } from './journal.ts'
 import { type TransferKind, transferKinds } from './transfer-order.ts'
 
@@ -137,10 +137,9 @@ export function findImbalance(postings: readonly Posting[]): { asset: Asset; sum
 export function sumByAsset(postings: readonly Posting[]): ReadonlyMap<Asset, bigint> {
   const sums = new Map<Asset, bigint>()
   for (const { account, amount } of postings) {
+    const asset = findAsset(account)
     // An account of no known class breaks the rule of every kind, whatever it sums to.
-    if (classOf(account) === undefined) continue
-    const asset = assetOf(account)
-    sums.set(asset, (sums.get(asset) ?? 0n) + amount)
+    if (asset !== undefined) sums.set(asset, (sums.get(asset) ?? 0n) + amount)
   }
   return sums
 }
