@@ -1,6 +1,6 @@
-import { formatKwh } from '@wattline/protocol'
-import { isEnergy } from './ledger/accounts.ts'
+import { assetOf } from './ledger/accounts.ts'
 import type { Posting } from './ledger/journal.ts'
+import { formatAmount } from './orders/amounts.ts'
 import type { Database } from './store/database.ts'
 import type { TracedEntry } from './trace.ts'
 
@@ -35,9 +35,9 @@ export function* readEntries(db: Database, { account, kind }: EntryFilter): Gene
   }
 }
 
-/** One entry as a line of text: energy in kWh, EEA whole. */
+/** One entry as a line of text. */
 export function formatEntry({ id, at, kind, claim, point, postings, note }: TracedEntry): string {
-  const moved = postings.map(({ account, amount }) => `${account} ${isEnergy(account) ? formatKwh(amount) : amount}`)
+  const moved = postings.map(({ account, amount }) => `${account} ${formatAmount(amount, assetOf(account))}`)
   const name = claim ?? point ?? ''
   const time = new Date(at).toISOString()
   return [id, time, kind, name, moved.length > 0 ? moved.join(', ') : JSON.stringify(note)].join('  ')

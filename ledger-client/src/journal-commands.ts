@@ -2,15 +2,15 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { correctEntry, look as lookAt, operatorKey, setLimit } from './commands.ts'
 import { loadConfig } from './config.ts'
 import { type EntryFilter, formatEntry, readEntries } from './entries.ts'
-import { assets } from './ledger/accounts.ts'
 import type { Limit } from './ledger/bounds.ts'
 import type { CorrectionOrder } from './ledger/corrections.ts'
 import { entryKinds } from './ledger/entry-kinds.ts'
+import { parseAsset } from './orders/amounts.ts'
 import { toJson } from './reports.ts'
 import type { TracedEntry } from './trace.ts'
 
 /** How commands are added, and where their answers go. */
-interface Commands {
+export interface Commands {
   readonly command: (name: string, description: string) => Command
   /** One that only looks, and can print JSON. */
   readonly look: (name: string, description: string) => Command
@@ -34,15 +34,15 @@ export function addJournal({ command, look, print }: Commands): void {
     })
   command('correct', 'take back what an entry booked, whole or in part, by an entry that names it')
     .requiredOption('--entry <number>', 'the entry that is wrong', parseCount)
-    .option('--amount <units>', 'base units (Wh); the whole if left out', parseUnits)
+    .option('--amount <units>', 'base units (Wh, of money minor units); the whole if left out', parseUnits)
     .requiredOption('--reason <text>', 'why; it stays in the journal')
     .action(async ({ config, ...order }: CorrectionOrder & { config: string }) => {
       print(`${toJson(await correctEntry(loadConfig(config), order))}\n`)
     })
   command('limit', 'set the most that an owner may be sent, or lift it')
     .requiredOption('--owner <name>', 'whose')
-    .addOption(new Option('--asset <asset>', 'of what').choices(assets).default('WATT'))
-    .option('--most <units>', 'base units (Wh); no limit if left out', parseUnits)
+    .option('--asset <asset>', 'of what: WATT, EEA, or a currency as EUR', parseAsset, 'WATT')
+    .option('--most <units>', 'base units (Wh, of money minor units); no limit if left out', parseUnits)
     .action(async ({ config, ...limit }: Limit & { config: string }) => {
       print(`${toJson(await setLimit(loadConfig(config), limit))}\n`)
     })
@@ -66,8 +66,8 @@ function printEntries(
   if (json) print(separator === ',\n' ? ']}\n' : '{"entries":[]}\n')
 }
 
-// Whole base units, never a decimal fraction: what was meant would be a guess.
-function parseUnits(text: string): bigint {
+/** Whole base units, never a decimal fraction: what was meant would be a guess. */
+export function parseUnits(text: string): bigint {
   if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('a whole number of base units expected')
   return BigInt(text)
 }

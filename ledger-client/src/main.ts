@@ -5,10 +5,21 @@ import { type EnrolOptions, enrol, look, readHead, revoke, type VerifyOptions, v
 import { formatConfig, loadConfig } from './config.ts'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { addJournal } from './journal-commands.ts'
+import { assetOf } from './ledger/accounts.ts'
+import { addMoney } from './money-commands.ts'
+import { formatAmount } from './orders/amounts.ts'
 import { bindWallet, takeOrders } from './orders/order-commands.ts'
 import { acceptPoint, addPointCommands } from './points/point-command.ts'
 import { addProofs } from './proof/proof-commands.ts'
-import { formatTable, readBalances, readPoints, readQuarantine, readRecords, toJson } from './reports.ts'
+import {
+  formatTable,
+  type OwnerBalance,
+  readBalances,
+  readPoints,
+  readQuarantine,
+  readRecords,
+  toJson,
+} from './reports.ts'
 import { type Trace, traceEntry, traceRecord } from './trace.ts'
 
 const print = (text: string) => process.stdout.write(text)
@@ -40,6 +51,7 @@ function buildProgram(): Command {
   addPoints(program)
   addChecks(program)
   addJournal({ command: command.bind(null, program), look: lookCommand.bind(null, program), print })
+  addMoney({ command: command.bind(null, program), look: lookCommand.bind(null, program), print })
   addEnrolment(program)
   addWallets(program)
   addPointCommands(program, print)
@@ -96,8 +108,11 @@ function addBalances(program: Command): void {
       if (json === true) return void print(`${toJson(balances)}\n`)
       print(
         formatTable(
-          ['owner', 'WATT', 'reserved', 'grid', 'EEA'],
-          balances.owners.map((row) => [row.owner, row.wattWh, row.reservedWh, row.gridWh, `${row.eea}`]),
+          ['owner', 'WATT', 'reserved', 'grid', 'EEA', ...(balances.money.length > 0 ? ['money'] : [])],
+          balances.owners.map((row) => [
+            ...[row.owner, row.wattWh, row.reservedWh, row.gridWh, `${row.eea}`],
+            ...(balances.money.length > 0 ? [describeMoney(row)] : []),
+          ]),
         ),
       )
       print('\n')
@@ -131,8 +146,22 @@ function addBalances(program: Command): void {
         print('\n')
       }
       print(formatTable(['minted', 'burned', 'supply', 'balanced'], [[mintedWh, burnedWh, supplyWh, balanced]]))
+      if (balances.money.length === 0) return
+      const money = balances.money.map(({ currency, ...units }) =>
+        [units.addedUnits, units.removedUnits, units.supplyUnits].map((each) => formatAmount(each, currency)),
+      )
+      print(`\n${formatTable(['added', 'removed', 'supply'], money)}`)
     },
   )
+}
+
+function describeMoney({ money }: OwnerBalance): string {
+  const parts = money.map(({ currency, units, reservedUnits }) =>
+    reservedUnits === 0n
+      ? formatAmount(units, currency)
+      : `${formatAmount(units, currency)}, ${formatAmount(reservedUnits, currency)} reserved`,
+  )
+  return parts.length === 0 ? '-' : parts.join(', ')
 }
 
 function addRecords(program: Command): void {
@@ -173,8 +202,8 @@ function formatTrace({ record, from, entry, below }: Trace): string {
   if (entry === null) return `${text}\nnothing was booked\n`
   text += `\nentry ${entry.id}: ${entry.kind} ${entry.claim ?? entry.point} ${JSON.stringify(entry.note)}\n`
   text += formatTable(
-    ['account', 'kWh'],
-    entry.postings.map(({ account, amount }) => [account, amount]),
+    ['account', 'amount'],
+    entry.postings.map(({ account, amount }) => [account, formatAmount(amount, assetOf(account))]),
   )
   if (below.length === 0) return text
   return `${text}\n${formatTable(

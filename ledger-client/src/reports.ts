@@ -1,5 +1,5 @@
-import { formatKwh, formatPublicKey, type Wh } from '@wattline/protocol'
-import { accountOf } from './ledger/accounts.ts'
+import { type Currency, formatKwh, formatPublicKey, isCurrency, type Wh } from '@wattline/protocol'
+import { accountOf, accountsFor } from './ledger/accounts.ts'
 import { type Place, type Point, type PointState, Registry, stateOf } from './points/registry.ts'
 import type { Database } from './store/database.ts'
 import type { QuarantineRow } from './store/quarantine.ts'
@@ -15,6 +15,18 @@ export interface OwnerBalance {
   readonly gridWh: Wh
   /** The right to store, what is reserved of it included. */
   readonly eea: bigint
+  /** Of each currency that the owner has or had, in minor units: what may be used, and what is reserved. */
+  readonly money: readonly { readonly currency: Currency; readonly units: bigint; readonly reservedUnits: bigint }[]
+}
+
+/** All money of one currency, in minor units. */
+export interface MoneyBalance {
+  readonly currency: Currency
+  /** What was brought from outside, and what was paid out there. */
+  readonly addedUnits: bigint
+  readonly removedUnits: bigint
+  /** The sum of all owners' accounts, reserved or not. */
+  readonly supplyUnits: bigint
 }
 
 /** One metering point's bookings. */
@@ -61,7 +73,8 @@ export interface Balances {
   readonly supplyWh: Wh
   /** All EEA there is: 700,000,000 once it is issued. */
   readonly eeaSupply: bigint
-  /** Whether minted − burned is the supply. */
+  readonly money: readonly MoneyBalance[]
+  /** Whether minted − burned is the supply, and of each currency added − removed. */
   readonly balanced: boolean
 }
 
@@ -74,22 +87,39 @@ export function readBalances(db: Database): Balances {
     const sumOf = (prefix: string) =>
       accounts.reduce((sum, { account, amount }) => (account.startsWith(prefix) ? sum + amount : sum), 0n)
     const amounts = new Map(accounts.map(({ account, amount }) => [account, amount]))
-    const names = accounts.flatMap(({ account }) => /^(?:owner|held|grid|eea|eea-held):(.+)$/s.exec(account)?.[1] ?? [])
+    const money = accounts.flatMap(({ account }): MoneyBalance[] => {
+      const currency = /^money-added:(.*)$/s.exec(account)?.[1] ?? ''
+      if (!isCurrency(currency)) return []
+      const addedUnits = -(amounts.get(account) ?? 0n)
+      const removedUnits = amounts.get(accountOf.moneyRemoved(currency)) ?? 0n
+      const supplyUnits = sumOf(`money:${currency}:`) + sumOf(`money-held:${currency}:`)
+      return [{ currency, addedUnits, removedUnits, supplyUnits }]
+    })
+    const moneyOf = (owner: string) =>
+      money.flatMap(({ currency }) => {
+        const { free, held } = accountsFor(currency)
+        const [units, reservedUnits] = [amounts.get(free(owner)), amounts.get(held(owner)) ?? 0n]
+        return units === undefined ? [] : [{ currency, units, reservedUnits }]
+      })
+    const classes = /^(?:owner|held|grid|eea|eea-held|money:[A-Z]{3}|money-held:[A-Z]{3}):(.+)$/s
+    const names = accounts.flatMap(({ account }) => classes.exec(account)?.[1] ?? [])
     const owners = [...new Set(names)].toSorted().map((owner) => ({
       owner,
       wattWh: amounts.get(`owner:${owner}`) ?? 0n,
       reservedWh: amounts.get(`held:${owner}`) ?? 0n,
       gridWh: amounts.get(`grid:${owner}`) ?? 0n,
       eea: (amounts.get(`eea:${owner}`) ?? 0n) + (amounts.get(`eea-held:${owner}`) ?? 0n),
+      money: moneyOf(owner),
     }))
     const mintedWh = -sumOf('minted:')
     const burnedWh = sumOf('burned:') + sumOf('retired:')
     const supplyWh = sumOf('owner:') + sumOf('held:') + sumOf('grid:')
     const eeaSupply = sumOf('eea:') + sumOf('eea-held:')
-    const balanced = mintedWh - burnedWh === supplyWh
+    const isSound = money.every((each) => each.addedUnits - each.removedUnits === each.supplyUnits)
+    const balanced = mintedWh - burnedWh === supplyWh && isSound
     const points = readPointBalances(db)
     const storages = points.filter(({ role }) => role === 'storage').map(({ point }) => toStorage(point, amounts))
-    return { owners, points, storages, mintedWh, burnedWh, supplyWh, eeaSupply, balanced }
+    return { owners, points, storages, mintedWh, burnedWh, supplyWh, eeaSupply, money, balanced }
   })
 }
 

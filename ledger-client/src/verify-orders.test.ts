@@ -48,7 +48,7 @@ test('SPEC-153: two answers of one ledger to one nonce prove that it lies', (t) 
 test('altered in any way, an order or an answer is a fault that names its line and its code', (t) => {
   for (const [line, code] of [
     [pay.replace('"1500"', '"1501"'), 'transfer/bad-signature'],
-    [pay.replace('"WATT"', '"WAT"'), 'transfer/invalid'],
+    [pay.replace('"WATT"', '"WATTS"'), 'transfer/invalid'],
     [pay.replace('pay', 'Pay'), 'transfer/invalid'],
     [booked.replace('"entry":7', '"entry":8'), 'receipt/invalid'],
   ] as const) {

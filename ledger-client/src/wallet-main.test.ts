@@ -53,8 +53,21 @@ test('from words on paper to a payment that is booked once, however often its or
   const paid = await runWallet(['transfer', ...place, ...url, '--to', hardhatAccounts[1], '--amount', '2.5'])
   t.is(paid.code, 0, paid.stderr)
   t.regex(paid.stdout, /^[0-9a-f]{64} booked as entry \d+\n$/)
+
+  const operator = (name: string, ...args: readonly string[]) => runCommand([name, '--config', config.path, ...args])
+  const money = ['--id', 'bank/1', '--owner', hardhatAccounts[0]!, '--reference', 'SEPA 1']
+  const brought = await operator('deposit', ...money, '--asset', 'EUR', '--amount', '50')
+  t.like(JSON.parse(brought.stdout), { id: 'bank/1', amount: 5000, repeated: false }, brought.stderr)
+  const payout = ['--asset', 'EUR', '--amount', '12.50', '--payout', 'ref 17']
+  const withdrawn = await runWallet(['withdraw', ...place, ...url, ...payout])
+  const [, reservation = ''] = /^([0-9a-f]{64}) booked as entry/.exec(withdrawn.stdout) ?? []
+  const waiting = await operator('withdrawals')
+  t.regex(waiting.stdout, new RegExp(`${hardhatAccounts[0]}  12\\.50 EUR  ref 17  ${reservation}\n$`), waiting.stderr)
+  const gone = await operator('post-withdrawal', '--reservation', reservation, '--reference', 'SEPA 2')
+  t.like(JSON.parse(gone.stdout), { amount: 1250, repeated: false }, gone.stderr)
   const history = await runWallet(['history', ...place, ...url, '--all', '--keep', file('told')])
   t.regex(history.stdout, /has 7\.500 WATT {2}pay 2\.500 WATT to 0x.*\n.*minted by gw-1\/roof/, history.stderr)
+  t.regex(history.stdout, /-12\.50 EUR {2}has 7\.500 WATT, 37\.50 EUR {2}post of reservation \w+, paid out: SEPA 2\n/)
   t.regex(history.stderr, /these entries add up to what is held/)
   const names = readdirSync(`${wallet}.orders`)
   const ordered = (kind: string) => join(`${wallet}.orders`, names.find((name) => name.endsWith(kind))!)
@@ -66,9 +79,13 @@ test('from words on paper to a payment that is booked once, however often its or
   const verified = await runCommand(['verify', '--config', config.path, '--witness', file('told')])
   t.regex(
     verified.stdout,
-    /^nothing wrong[\s\S]*compared with 2 signed heads, receipts and statements\n.*operator \.\.\..* has signed 1 acts/,
+    /^nothing wrong[\s\S]*compared with 2 signed heads, receipts and statements\n.*operator \.\.\..* has signed 3 acts/,
   )
   const balances = await runCommand(['balances', '--config', config.path, '--json'])
+  t.like(JSON.parse(balances.stdout), {
+    money: [{ currency: 'EUR', addedUnits: 5000, removedUnits: 1250, supplyUnits: 3750 }],
+    balanced: true,
+  })
   t.deepEqual(
     JSON.parse(balances.stdout).owners.map(({ owner, wattWh }: { owner: string; wattWh: number }) => [owner, wattWh]),
     [

@@ -1,20 +1,21 @@
 import { readFileSync } from 'node:fs'
 import {
+  type Currency,
   type Give,
   parseTransfer,
-  type Settle,
+  type TransferAct,
   type TransferAsset,
-  transferAssets,
   WattError,
 } from '@wattline/protocol'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { exitCodes, toExitCode } from './exit-codes.ts'
+import { parseAmount, parseAsset, parseCurrency } from './orders/amounts.ts'
 import { lastAccount } from './wallet/accounts.ts'
 import { LedgerLink, type SendResult, trustAuthorities } from './wallet/ledger-link.ts'
 import { addLooking } from './wallet/looking.ts'
 import { type MnemonicLength, mnemonicLengths } from './wallet/mnemonic.ts'
 import { OrderFolder } from './wallet/order-folder.ts'
-import { describeResult, order, orderOffline, parseAmount } from './wallet/ordering.ts'
+import { describeResult, order, orderOffline } from './wallet/ordering.ts'
 import { addPaying } from './wallet/paying.ts'
 import {
   createWallet,
@@ -40,7 +41,7 @@ function command(program: Command, name: string, description: string): Command {
 
 function buildProgram(): Command {
   const program = new Command('wattline-wallet').description(
-    'Keeps keys for WATT and EEA, and signs what a ledger is to do with them',
+    'Keeps keys for WATT, EEA and money, and signs what a ledger is to do with them',
   )
   addKeys(program)
   addFiles(program)
@@ -145,7 +146,7 @@ function orderCommand(program: Command, name: string, description: string): Comm
     .option('--valid <seconds>', 'how long the order may be carried out', parseCount(1, 31_536_000), 600)
 }
 
-async function runOrder(act: Give | Settle, options: OrderOptions): Promise<void> {
+async function runOrder(act: TransferAct, options: OrderOptions): Promise<void> {
   const { url, ledger, nonce, as, number, valid } = options
   if ((url === undefined) === (nonce === undefined) || (url === undefined && ledger === undefined)) {
     throw new CommanderError(exitCodes.usage, 'wattline.order', 'error: either --url, or --ledger and --nonce expected')
@@ -165,11 +166,18 @@ function report(id: string, result: SendResult): void {
   process.exitCode = exitCodes.data
 }
 
+interface WithdrawOptions {
+  readonly asset: Currency
+  readonly amount: string
+  readonly payout: string
+  readonly hold: number
+}
+
 function addGiving(program: Command): void {
   orderCommand(program, 'transfer', 'pay somebody, or reserve for somebody')
     .requiredOption('--to <account>', 'an address, or the name of an owner')
-    .requiredOption('--amount <number>', 'WATT (kWh) with up to three decimals, or whole EEA')
-    .addOption(new Option('--asset <asset>', 'what').choices(transferAssets).default('WATT'))
+    .requiredOption('--amount <number>', 'WATT (kWh) with up to three decimals, whole EEA, or money as 12.50')
+    .option('--asset <asset>', 'what: WATT, EEA, or a currency as EUR', parseAsset, 'WATT')
     .option('--hold <seconds>', 'reserve only: the receiver has so long to take it', parseCount(1, 31_536_000))
     .action(async (options: OrderOptions & { to: string; amount: string; asset: TransferAsset; hold?: number }) => {
       const { to, amount, asset, hold } = options
@@ -179,6 +187,16 @@ function addGiving(program: Command): void {
           ? { kind: 'pay', ...give }
           : { kind: 'reserve', ...give, heldUntil: Date.now() + hold * 1000 }
       await runOrder(act, options)
+    })
+  orderCommand(program, 'withdraw', "get money paid out: the ledger's operator pays it outside, from what is held here")
+    .requiredOption('--asset <currency>', 'which money: its ISO 4217 code, as EUR', parseCurrency)
+    .requiredOption('--amount <number>', 'how much, as 12.50')
+    .requiredOption('--payout <text>', 'where to, as agreed with the operator; auditors read it: no account number')
+    .option('--hold <days>', 'the operator has so long to pay it', parseCount(1, 365), 14)
+    .action(async ({ asset, amount, payout, hold, ...options }: OrderOptions & WithdrawOptions) => {
+      const units = parseAmount(amount, asset)
+      const heldUntil = Date.now() + hold * 86_400_000
+      await runOrder({ kind: 'withdraw', asset, amount: units, payout, heldUntil }, options)
     })
   program
     .command('send')
@@ -205,7 +223,7 @@ function addSettling(program: Command): void {
   orderCommand(program, 'post', 'take what was reserved for this account, or a part; the rest goes back')
     .requiredOption('--reservation <id>', 'the order that reserved')
     .option('--amount <number>', 'how much; all of it if left out')
-    .addOption(new Option('--asset <asset>', 'of what, for the amount').choices(transferAssets).default('WATT'))
+    .option('--asset <asset>', 'of what, for the amount: WATT, EEA, or a currency as EUR', parseAsset, 'WATT')
     .action(async (options: OrderOptions & { reservation: string; amount?: string; asset: TransferAsset }) => {
       const { reservation, amount, asset } = options
       await runOrder(

@@ -1,10 +1,14 @@
+import { eur } from './money.ts'
 import { Device, openRig, type Rig } from './rig.ts'
 
 type Teardown = Parameters<typeof openRig>[0]
 /** Who got EEA at its genesis. */
 export const holders = ['operator', 'community', 'storage', 'reserve', 'team']
 
-/** A house with a roof and a heater, EEA, a payment, a reservation posted in part, one that is open, one that expired. */
+/**
+ * A house with a roof and a heater, EEA, a payment, a reservation posted in part, one that is open, one that expired; money
+ * that was brought, and withdrawn in one step, in two, and not yet.
+ */
 export function openBusy(t: Teardown): Rig {
   const rig = openRig(t, { eeaHolders: holders })
   const { engine, clock } = rig
@@ -26,6 +30,12 @@ export function openBusy(t: Teardown): Rig {
     clock.ms += 10
     transfers.expire()
     transfers.reserve({ ...order, id: 'r-open', to: 'carol', expiresAt: clock.ms + 10 })
+    const money = { ...order, asset: eur, to: 'alice', kind: 'withdrawal', note: { payout: 'as agreed' } } as const
+    transfers.deposit({ id: 'in', asset: eur, owner: 'alice', amount: 1000n, reference: 'SEPA 1' })
+    transfers.reserve({ ...money, id: 'w-paid', expiresAt: clock.ms + 10 })
+    transfers.post('paid', { reservation: 'w-paid', amount: 90n, reference: 'SEPA 2' })
+    transfers.reserve({ ...money, id: 'w-open', expiresAt: clock.ms + 10 })
+    transfers.transfer({ ...money, id: 'out', note: { payout: 'as agreed', reference: 'SEPA 3' } })
   })
   engine.ingest([heat.certificateMessage(), heat.read({ import: 0n }), heat.read({ import: 500n })])
   return rig

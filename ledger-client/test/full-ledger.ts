@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 import { type LedgerEngine, openLedger } from '../src/engine.ts'
 import { HeadFile } from '../src/head.ts'
+import { eur } from './money.ts'
 import { Device, fastVerifier, type Message, TestClock, testSigner } from './rig.ts'
 
-// A ledger that has seen everything there is: a house with a roof and a battery behind it, a charging point with sessions, an
-// epoch after a restore, a revoked key, a frozen point, a swapped meter, and producers that fill it up. Each record goes the way that a
+// A ledger that has seen everything there is: a house with a roof and a battery behind it, a charging point with
+// sessions, an epoch after a restore, a revoked key, a frozen point, a swapped meter, money brought and paid out, and
+// producers that fill it up. Each record goes the way that a
 // record goes: signed, sent as text or frame, stored, verified, booked.
 
 /** The number of the key that is revoked in the end. */
@@ -48,6 +50,7 @@ export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLe
     waiting = []
   }
   flush()
+  bringMoney(engine, clock)
   for (let n = 0; n < rounds; n++) {
     const wh = BigInt(10 * n)
     const simple = (device: Device) => (n % 64 === 0 ? device.read({ export: wh }) : device.readFrame({ export: wh }))
@@ -73,6 +76,18 @@ export function makeFullLedger({ dataDir, rounds, fields: count, after }: FullLe
   head.write()
   engine.close()
   return records
+}
+
+// Alice brings money, pays bob, and gets some of it paid out.
+function bringMoney({ db, transfers }: LedgerEngine, clock: TestClock): void {
+  const money = { asset: eur, from: 'alice', to: 'alice', amount: 1200n } as const
+  db.write(() => {
+    transfers.deposit({ id: 'money-in', asset: eur, owner: 'alice', amount: 5000n, reference: 'SEPA 1' })
+    transfers.transfer({ ...money, id: 'money-paid', to: 'bob', kind: 'payment' })
+    const note = { payout: 'as agreed' }
+    transfers.reserve({ ...money, id: 'money-out', kind: 'withdrawal', note, expiresAt: clock.ms + 1000 })
+    transfers.post('money-gone', { reservation: 'money-out', reference: 'SEPA 2' })
+  })
 }
 
 // One key is revoked, and one point tells two stories.

@@ -1,17 +1,23 @@
 import { WattError } from '@wattline/protocol'
 import fc from 'fast-check'
+import type { Asset } from '../src/ledger/accounts.ts'
 import type { Receipt, ReservationOrder, TransferOrder } from '../src/ledger/transfers.ts'
+import { eur } from './money.ts'
 import { Device, type Rig } from './rig.ts'
 
 // A model of what two-phase transfers promise, in as few words as there are, beside the real thing.
 
 const owners = ['a', 'b', 'c'] as const
 type Owner = (typeof owners)[number]
+/** What is minted, and what comes from outside. */
+const assets = ['WATT', eur] as const
 const funds: Readonly<Record<Owner, bigint>> = { a: 100n, b: 50n, c: 0n }
+const fundsIn = (owner: Owner, asset: Asset) => (asset === 'WATT' ? funds[owner] : 2n * funds[owner])
 
 type Step =
   | {
       readonly do: 'transfer' | 'reserve'
+      readonly asset: Asset
       readonly from: Owner
       readonly to: Owner
       readonly amount: bigint
@@ -30,10 +36,12 @@ type Command =
   | { readonly name: 'post'; readonly id: string; readonly reservation: string; readonly amount: bigint | undefined }
   | { readonly name: 'void'; readonly id: string; readonly reservation: string }
 
+/** Amounts by asset and owner. */
 interface Model {
   readonly available: Map<string, bigint>
   readonly reserved: Map<string, bigint>
-  burned: bigint
+  /** What was burned or paid out, by asset. */
+  readonly spent: Map<string, bigint>
   readonly open: Map<string, ReservationOrder>
   readonly ended: Map<string, 'transfer/settled' | 'transfer/expired'>
   readonly orders: Map<string, ReservationOrder>
@@ -43,14 +51,21 @@ interface Model {
 const copyOf = (model: Model): Model => ({
   available: new Map(model.available),
   reserved: new Map(model.reserved),
-  burned: model.burned,
+  spent: new Map(model.spent),
   open: new Map(model.open),
   ended: new Map(model.ended),
   orders: new Map(model.orders),
   done: new Map(model.done),
 })
 
-const add = (to: Map<string, bigint>, owner: string, amount: bigint) => to.set(owner, (to.get(owner) ?? 0n) + amount)
+const add = (to: Map<string, bigint>, key: string, amount: bigint) => to.set(key, (to.get(key) ?? 0n) + amount)
+const keyOf = (asset: Asset, owner: string) => `${asset} ${owner}`
+
+/** Where something arrives: with its new owner, or out of here. */
+function arrive(model: Model, { kind, asset, to }: TransferOrder, amount: bigint): void {
+  if (kind === 'burn' || kind === 'withdrawal') add(model.spent, asset, amount)
+  else add(model.available, keyOf(asset, to), amount)
+}
 
 function release(
   model: Model,
@@ -58,10 +73,10 @@ function release(
   posted: bigint,
   end: 'transfer/settled' | 'transfer/expired',
 ): void {
-  add(model.reserved, order.from, -order.amount)
-  add(model.available, order.from, order.amount - posted)
-  if (order.kind === 'burn') model.burned += posted
-  else add(model.available, order.to, posted)
+  const key = keyOf(order.asset, order.from)
+  add(model.reserved, key, -order.amount)
+  add(model.available, key, order.amount - posted)
+  arrive(model, order, posted)
   model.open.delete(order.id)
   model.ended.set(order.id, end)
 }
@@ -86,17 +101,17 @@ function foretell(model: Model, command: Command, now: number): string {
   const before = model.done.get(id)
   if (before !== undefined) return before === text ? 'repeated' : 'transfer/conflict'
   if ('order' in command) {
-    const { from, to, amount, kind } = command.order
+    const { from, asset, amount } = command.order
+    const key = keyOf(asset, from)
     if (command.name === 'reserve' && command.order.expiresAt <= now) return 'transfer/expired'
     expire(model, now)
-    if ((model.available.get(from) ?? 0n) < amount) return 'transfer/insufficient'
-    add(model.available, from, -amount)
+    if ((model.available.get(key) ?? 0n) < amount) return 'transfer/insufficient'
+    add(model.available, key, -amount)
     if (command.name === 'reserve') {
-      add(model.reserved, from, amount)
+      add(model.reserved, key, amount)
       model.open.set(id, command.order)
       model.orders.set(id, command.order)
-    } else if (kind === 'burn') model.burned += amount
-    else add(model.available, to, amount)
+    } else arrive(model, command.order, amount)
   } else if (order !== undefined) {
     const end = model.ended.get(order.id)
     if (end !== undefined) return end
@@ -109,7 +124,9 @@ function foretell(model: Model, command: Command, now: number): string {
   return 'done'
 }
 
-function perform({ engine: { transfers } }: Rig, command: Command): string {
+function perform({ engine: { transfers } }: Rig, command: Command, order: ReservationOrder | undefined): string {
+  // Whoever pays out tells what the payment is known by.
+  const paid = order?.kind === 'withdrawal' ? { reference: 'bank 7' } : {}
   try {
     const { repeated }: Receipt =
       command.name === 'transfer'
@@ -119,6 +136,7 @@ function perform({ engine: { transfers } }: Rig, command: Command): string {
           : command.name === 'post'
             ? transfers.post(command.id, {
                 reservation: command.reservation,
+                ...paid,
                 ...(command.amount === undefined ? {} : { amount: command.amount }),
               })
             : transfers.void(command.id, { reservation: command.reservation })
@@ -135,8 +153,9 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       do: fc.constantFrom('transfer' as const, 'reserve' as const, 'reserve' as const),
+      asset: fc.constantFrom(...assets),
       from: fc.constantFrom(...owners),
-      to: fc.constantFrom(...owners), // itself: a burn
+      to: fc.constantFrom(...owners), // itself: a burn, or a withdrawal
       amount: anAmount,
       lasts: fc.integer({ min: 0, max: 40 }),
     }),
@@ -175,10 +194,11 @@ function toCommand(
   switch (step.do) {
     case 'transfer':
     case 'reserve': {
-      const kind = step.from === step.to ? 'burn' : 'payment'
+      const { asset } = step
+      const kind = step.from !== step.to ? 'payment' : asset === 'WATT' ? 'burn' : 'withdrawal'
       const order = {
-        id,
-        asset: 'WATT',
+        ...{ id, asset },
+        ...(kind === 'withdrawal' ? { note: { payout: 'home', reference: 'bank 6' } } : {}),
         from: nameOf(step.from),
         to: nameOf(step.to),
         amount: step.amount,
@@ -225,12 +245,16 @@ export function checkTransfers(
         for (const owner of owners.filter((each) => funds[each] > 0n)) {
           const order = { id: `${name}/fund-${owner}`, asset: 'WATT', from: 'bank', to: `${name}-${owner}` } as const
           engine.transfers.transfer({ ...order, amount: funds[owner], kind: 'transfer' })
+          const brought = { id: `${name}/bring-${owner}`, asset: eur, owner: `${name}-${owner}`, reference: 'bank 5' }
+          engine.transfers.deposit({ ...brought, amount: fundsIn(owner, eur) })
         }
       })
       let model: Model = {
-        available: new Map(owners.map((owner) => [`${name}-${owner}`, funds[owner]])),
+        available: new Map(
+          assets.flatMap((asset) => owners.map((owner) => [keyOf(asset, `${name}-${owner}`), fundsIn(owner, asset)])),
+        ),
         reserved: new Map(),
-        burned: 0n,
+        spent: new Map(),
         open: new Map(),
         ended: new Map(),
         orders: new Map(),
@@ -251,7 +275,8 @@ export function checkTransfers(
               if (command === undefined) continue
               if (step.do !== 'again') made.push(command)
               const expected = foretell(next, command, clock.now())
-              const got = perform(rig, command)
+              const reserved = 'reservation' in command ? next.orders.get(command.reservation) : undefined
+              const got = perform(rig, command, reserved)
               if (got !== expected) throw new Error(`${expected} expected of ${textOf(command, undefined)}, got ${got}`)
               seen.set(got, (seen.get(got) ?? 0) + 1)
             }
@@ -261,19 +286,28 @@ export function checkTransfers(
         } catch (error) {
           if (!(error instanceof Crash)) throw error
         }
-        let total = model.burned
-        for (const owner of owners) {
-          const { available, reserved } = engine.transfers.holdings(`${name}-${owner}`, 'WATT')
-          const expected = [model.available.get(`${name}-${owner}`) ?? 0n, model.reserved.get(`${name}-${owner}`) ?? 0n]
-          if (available !== expected[0] || reserved !== expected[1]) {
-            throw new Error(`${owner}: ${expected} expected, got ${available},${reserved}`)
-          }
-          total += available + reserved
-        }
-        if (total !== funds.a + funds.b + funds.c) throw new Error(`${total} in all`)
+        checkHoldings(rig, model, name)
       }
     }),
     { ...options, includeErrorInReport: true },
   )
   return seen
+}
+
+// Of each asset by itself: what is free, reserved and spent is what there was.
+function checkHoldings({ engine }: Rig, model: Model, name: string): void {
+  for (const asset of assets) {
+    let total = model.spent.get(asset) ?? 0n
+    for (const owner of owners.map((each) => `${name}-${each}`)) {
+      const { available, reserved } = engine.transfers.holdings(owner, asset)
+      const key = keyOf(asset, owner)
+      const expected = [model.available.get(key) ?? 0n, model.reserved.get(key) ?? 0n]
+      if (available !== expected[0] || reserved !== expected[1]) {
+        throw new Error(`${key}: ${expected} expected, got ${available},${reserved}`)
+      }
+      total += available + reserved
+    }
+    const all = owners.reduce((sum, owner) => sum + fundsIn(owner, asset), 0n)
+    if (total !== all) throw new Error(`${total} ${asset} in all, ${all} expected`)
+  }
 }

@@ -1,10 +1,9 @@
 import {
   type Address,
   addressOf,
-  type Give,
-  type Settle,
   type Signer,
   signTransfer,
+  type TransferAct,
   type TransferFacts,
 } from '@wattline/protocol'
 import { Health } from '../src/health.ts'
@@ -33,7 +32,7 @@ export class TestWallet {
 
   /** Signs the next order; `terms` change what it would say otherwise. */
   order(
-    act: Give | Settle,
+    act: TransferAct,
     terms: Partial<Pick<TransferFacts, 'account' | 'nonce' | 'expiresAt' | 'ledger'>> = {},
   ): string {
     if (terms.nonce === undefined) this.nonce++

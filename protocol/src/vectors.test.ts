@@ -80,7 +80,7 @@ test('golden vectors: orders are named by their bytes, and altered ones are refu
 })
 
 test('golden vectors: a question, the statement that answers it and an operatorâ€™s act are read as they were signed', (t) => {
-  const { key, ledger, inquiries, statement, act } = read('statements')
+  const { key, ledger, inquiries, statement, statementOfMoney, act } = read('statements')
   for (const { text, id } of inquiries) {
     const inquiry = parseInquiry(text)
     t.deepEqual([inquiry.id, formatPublicKey(inquiry.key)], [id, key])
@@ -89,5 +89,7 @@ test('golden vectors: a question, the statement that answers it and an operatorâ
   t.is(formatPublicKey(stated.ledger), ledger)
   t.like(stated, { inquiry: inquiries[0].id, entries: 9, from: 0, more: false })
   t.deepEqual(stated.holdings, { owner: 7500n, held: 900n, grid: -20n, eea: 3n, 'eea-held': 0n })
+  const money = { 'money:EUR': 1250n, 'money-held:EUR': 99n }
+  t.deepEqual(parseStatement(statementOfMoney).holdings, { ...stated.holdings, ...money })
   t.like(parseAct(act), { entry: 9, hash: stated.journal })
 })

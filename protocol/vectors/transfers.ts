@@ -4,6 +4,7 @@ import {
   asciiToBytes,
   encodeDerSignature,
   formatPublicKey,
+  isCurrency,
   type Signer,
   signTransfer,
   signTransferAnswer,
@@ -17,6 +18,15 @@ const at = 1_795_251_600_000
 function signBody(body: string, signer: Signer): string {
   const signature = toUpperHex(encodeDerSignature(signer.sign(asciiToBytes(body))))
   return `WATT-TRANSFER|${body}|{"SA":"ECDSA-secp256k1-SHA256","SD":"${signature}"}`
+}
+
+/** Money, paid and withdrawn. */
+function moneyOf({ to, ...terms }: Pick<TransferFacts, 'ledger' | 'account' | 'expiresAt'> & { to: string }) {
+  const facts: TransferFacts[] = ['EUR'].filter(isCurrency).flatMap((asset): TransferFacts[] => [
+    { ...terms, nonce: 4, kind: 'pay', asset, to, amount: 1250n },
+    { ...terms, nonce: 5, kind: 'withdraw', asset, amount: 99n, payout: 'ref 17 ~ [a]', heldUntil: at + 86_400_000 },
+  ])
+  return facts
 }
 
 /** Orders of one wallet at one ledger, what a verifier must say of altered ones, and the ledger's answers. */
@@ -38,7 +48,10 @@ export function makeTransferVectors(wallet: Signer, ledgerKey: Signer): object {
     signTransfer({ ...bea, nonce: 2, kind: 'post', reservation: reserve.id }, ledgerKey),
     signTransfer({ ...bea, nonce: 3, kind: 'void', reservation: reserve.id }, ledgerKey),
   )
+  const money = moneyOf({ ...terms, to: 'bea' })
+  signed.push(...money.map((each) => signTransfer(each, wallet)))
   const body = pay.text.split('|')[1] ?? ''
+  const withdrawal = signed.at(-1)?.text.split('|')[1] ?? ''
   const facts = { transfer: pay.id, account, nonce: 1, at }
   return {
     ledger,
@@ -57,6 +70,12 @@ export function makeTransferVectors(wallet: Signer, ledgerKey: Signer): object {
       },
       { what: 'an unknown key', text: signBody(body.replace('{', '{"x":1,'), wallet), verdict: 'transfer/invalid' },
       { what: 'no amount', text: signBody(body.replace('"1500"', '"0"'), wallet), verdict: 'transfer/invalid' },
+      { what: 'no such asset', text: signBody(body.replace('"WATT"', '"EURO"'), wallet), verdict: 'transfer/invalid' },
+      {
+        what: 'a withdrawal of what is no money',
+        text: signBody(withdrawal.replace('"EUR"', '"WATT"'), wallet),
+        verdict: 'transfer/invalid',
+      },
     ],
     answers: [
       signTransferAnswer({ ...facts, entry: 7 }, ledgerKey),

@@ -1,7 +1,7 @@
 import { driverOf, parseOcmfText, type Registers, roles, WattError, type Wh } from '@wattline/protocol'
 import * as v from 'valibot'
-import { accountOf, assetOf, classOf, countedAssets, isWithinBounds } from '../ledger/accounts.ts'
-import { findBreach, findImbalance, meterKinds } from '../ledger/entry-kinds.ts'
+import { accountOf, isWithinBounds } from '../ledger/accounts.ts'
+import { findBreach, findImbalance, meterKinds, sumByAsset } from '../ledger/entry-kinds.ts'
 import { type Entry, genesisHash, hashEntry, type Posting, toPostings } from '../ledger/journal.ts'
 import { storageKind } from '../ledger/storage.ts'
 import { type Place, type Terms, toPointId } from '../points/registry.ts'
@@ -200,9 +200,7 @@ export class JournalAudit {
       if (expected === got) continue
       this.#faults.add(`account ${account}`, 'journal/unbalanced', `${expected} expected by the journal, got ${got}`)
     }
-    for (const asset of countedAssets) {
-      const ours = rows.filter(({ account }) => classOf(account) !== undefined && assetOf(account) === asset)
-      const sum = ours.reduce((total, { amount }) => total + amount, 0n)
+    for (const [asset, sum] of sumByAsset(rows)) {
       if (sum === 0n) continue
       this.#faults.add('journal', 'journal/unbalanced', `${asset}: what was made less what is gone differs by ${sum}`)
     }

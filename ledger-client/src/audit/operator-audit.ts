@@ -7,7 +7,8 @@ import {
   WattError,
 } from '@wattline/protocol'
 import type { Entry } from '../ledger/journal.ts'
-import { isOperatorsAct, isWalletsOrder, type Office, readOffice } from '../ledger/operator.ts'
+import { isOperatorsAct, type Office, readOffice } from '../ledger/operator.ts'
+import { isWalletsOrder } from '../ledger/transfer-rules.ts'
 import { termsOf } from '../points/registry.ts'
 import type { Database, Statement } from '../store/database.ts'
 import { readNote } from './journal-audit.ts'

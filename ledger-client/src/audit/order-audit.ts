@@ -32,7 +32,7 @@ interface Binding {
 }
 
 /** Kinds that only the owner of an account may order. A fee is the operator's, and names what it is for. */
-const ownersKinds = `'transfer', 'payment', 'burn', 'reserve'`
+const ownersKinds = `'transfer', 'payment', 'burn', 'withdrawal', 'reserve'`
 
 /**
  * Checks the orders of wallets again: signatures, nonces without gaps, that each answer's entry does what the order
@@ -130,7 +130,7 @@ export class OrderAudit {
 }
 
 function doesAsOrdered({ kind, note }: EntryRow, order: Transfer): boolean {
-  if ('to' in order) {
+  if (!('reservation' in order)) {
     const wanted = toJournalOrder(order)
     return kind === ('expiresAt' in wanted ? 'reserve' : wanted.kind) && note === JSON.stringify(noteOfOrder(wanted))
   }

@@ -43,6 +43,15 @@ const paid = { kind: 'payment', asset: 'WATT', from: 'alice', to: 'bob', amount:
 const moved = [line('owner:alice', -5n), line('owner:bob', 5n)]
 const back = [line('owner:bob', -5n), line('owner:alice', 5n)]
 
+const brought = { asset: 'EUR', owner: 'alice', amount: '5', reference: 'SEPA 9' }
+const bring = (amount: bigint) => [line('money-added:EUR', -amount), line('money:EUR:alice', amount)]
+const payout = (reservation: string, reference: string | undefined) => ({
+  kind: 'post',
+  claim: 'order:x',
+  note: { reservation, amount: '100', reference },
+  postings: [line('money-held:EUR:alice', -100n), line('money-removed:EUR', 100n)],
+})
+
 const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) => void, message: RegExp])[] = [
   [
     'a kind that there is not',
@@ -152,6 +161,82 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
       forge(db, { kind: 'correction', claim: 'correction:99', note: { corrects: 99, reason: 'x' }, postings: back }),
     /not before it/,
   ],
+  [
+    'a deposit of another amount than was told',
+    (db) => forge(db, { kind: 'deposit', claim: 'order:x', note: brought, postings: bring(6n) }),
+    /postings money-added:EUR -5, money:EUR:alice 5 expected/,
+  ],
+  [
+    'a deposit for somebody else',
+    (db) => forge(db, { kind: 'deposit', claim: 'order:x', note: { ...brought, owner: 'bob' }, postings: bring(5n) }),
+    /money:EUR:bob 5 expected/,
+  ],
+  [
+    'a deposit that tells no payment',
+    (db) => forge(db, { kind: 'deposit', claim: 'order:x', note: { ...brought, reference: '' }, postings: bring(5n) }),
+    /reference: 1 to 140 characters/,
+  ],
+  [
+    'a deposit of WATT',
+    (db) =>
+      forge(db, {
+        kind: 'deposit',
+        claim: 'order:x',
+        note: { ...brought, asset: 'WATT' },
+        postings: [line('owner:bob', -5n), line('owner:alice', 5n)],
+      }),
+    /'deposit' must not move/,
+  ],
+  [
+    'a deposit above a limit',
+    (db) => {
+      forge(db, { kind: 'limit', claim: 'x', note: { owner: 'alice', asset: 'EUR', most: '814' }, postings: [] })
+      forge(db, { kind: 'deposit', claim: 'order:x', note: brought, postings: bring(5n) })
+    },
+    /'alice' has or is promised 810, at most 814/,
+  ],
+  [
+    'money that is handed on as no payment',
+    (db) =>
+      forge(db, {
+        kind: 'transfer',
+        claim: 'order:x',
+        note: { ...paid, kind: 'transfer', asset: 'EUR' },
+        postings: [line('money:EUR:alice', -5n), line('money:EUR:bob', 5n)],
+      }),
+    /EUR cannot be moved as 'transfer'/,
+  ],
+  ['a withdrawal that is paid twice', (db) => forge(db, payout('w-paid', 'SEPA 2')), /reservation w-paid is not open/],
+  [
+    'a withdrawal that is paid as nothing',
+    (db) => forge(db, payout('w-open', undefined)),
+    /a reference of its payment expected/,
+  ],
+  [
+    'a withdrawal that a wallet pays to itself',
+    (db) => forge(db, { ...payout('w-open', 'SEPA 4'), claim: `order:${'a'.repeat(64)}` }),
+    /which no wallet ends/,
+  ],
+  [
+    'a payment here that is told as one outside',
+    (db) =>
+      forge(db, {
+        ...payout('r-open', 'SEPA 4'),
+        postings: [line('held:alice', -100n), line('owner:carol', 100n)],
+      }),
+    /nothing was paid for it outside/,
+  ],
+  [
+    'an edited account of money',
+    (db) => db.exec("UPDATE balance SET amount = amount + 1 WHERE account = 'money:EUR:alice'"),
+    /EUR: what was made less what is gone differs by 1/,
+  ],
+  [
+    'a reservation of money for somebody',
+    (db) => db.exec("UPDATE reservation SET recipient = 'eve' WHERE id = 'w-open'"),
+    /w-open is open: its row is \d+,EUR,,100/,
+  ],
+  ['a limit of what there is not', (db) => db.exec("INSERT INTO account_limit VALUES ('bob', 'x', 5, 1)"), /no limit/],
   ['a limit that is gone', (db) => db.exec('DELETE FROM account_limit'), /1 by the journal, 0 rows/],
   ['a raised limit', (db) => db.exec('UPDATE account_limit SET most = 10000'), /at most 900 expected/],
   [

@@ -1,18 +1,21 @@
 import { decodeWith, WattError, type Wh } from '@wattline/protocol'
 import * as v from 'valibot'
-import { type Asset, accountsFor } from '../ledger/accounts.ts'
+import { type Asset, accountsFor, isAsset } from '../ledger/accounts.ts'
 import { readLimit } from '../ledger/bounds.ts'
 import { claimOfCorrection, correctionPostings } from '../ledger/corrections.ts'
 import { genesisClaim, genesisPostings, holdersIn } from '../ledger/genesis.ts'
 import type { Entry, Posting } from '../ledger/journal.ts'
 import { amountText, type ReservationOrder, type TransferOrder } from '../ledger/transfer-order.ts'
 import {
+  checkClosing,
   claimOfExpiry,
   claimOfOrder,
   closingPostings,
+  depositPostings,
   isTransferKind,
   orderIdOf,
   readClosing,
+  readDeposit,
   readOrder,
   readReservation,
   recipientOf,
@@ -71,6 +74,8 @@ export class TransferAudit {
       case 'void':
       case 'expire':
         return this.#expectClosing(entry)
+      case 'deposit':
+        return this.#expectDeposit(entry)
       case 'issue':
         if (entry.claim !== genesisClaim) throw broken(`claim '${entry.claim}' is not the genesis`)
         return genesisPostings(holdersIn(entry.note))
@@ -105,7 +110,11 @@ export class TransferAudit {
       const stated = this.#limits.get(keyOf(owner, asset))
       if (stated?.most === most) continue
       const expected = stated === undefined ? 'no limit' : `at most ${stated.most}`
-      faults.add(`account ${accountsFor[asset].free(owner)}`, 'storage/corrupt', `${expected} expected, got ${most}`)
+      faults.add(
+        `account ${isAsset(asset) ? accountsFor(asset).free(owner) : owner}`,
+        'storage/corrupt',
+        `${expected} expected, got ${most}`,
+      )
     }
     if (limits.length < this.#limits.size) {
       faults.add('limits', 'storage/corrupt', `${this.#limits.size} by the journal, ${limits.length} rows`)
@@ -119,6 +128,12 @@ export class TransferAudit {
     return transferPostings(order)
   }
 
+  #expectDeposit(entry: Entry): readonly Posting[] {
+    const order = readDeposit(entry)
+    this.#checkRoom(order, order.amount)
+    return depositPostings(order)
+  }
+
   #expectReservation(entry: Entry): readonly Posting[] {
     const order = readReservation(entry)
     if (order.expiresAt <= entry.at) throw broken(`reserved until ${order.expiresAt}, at ${entry.at}`)
@@ -130,13 +145,14 @@ export class TransferAudit {
   }
 
   #expectClosing(entry: Entry): readonly Posting[] {
-    const { reservation: id, amount } = readClosing(entry)
+    const { reservation: id, amount, reference } = readClosing(entry)
     const order = this.#open.get(id)?.order
     if (order === undefined) throw broken(`reservation ${id} is not open`)
     const isExpiry = entry.kind === 'expire'
     if (isExpiry !== order.expiresAt <= entry.at) throw broken(`reservation ${id} expires at ${order.expiresAt}`)
     const isNamed = isExpiry ? entry.claim === claimOfExpiry(id) : orderIdOf(entry.claim) !== undefined
     if (!isNamed) throw broken(`claim '${entry.claim}' does not fit`)
+    checkClosing(order, { kind: entry.kind, claim: entry.claim, reference })
     if ((entry.kind === 'post') !== (amount !== undefined)) throw broken(`its amount is ${amount}`)
     if ((amount ?? 0n) > order.amount) throw broken(`${order.amount} were reserved, ${amount} are posted`)
     const closed = this.#row.get(id)?.closed ?? undefined
@@ -169,14 +185,16 @@ export class TransferAudit {
       throw broken(`a fee for '${reason}', which is no order before it`)
     }
     const recipient = recipientOf(order)
-    if (recipient === undefined) return
-    const { owner, asset } = recipient
+    if (recipient !== undefined) this.#checkRoom(recipient, order.amount)
+  }
+
+  #checkRoom({ owner, asset }: { readonly owner: string; readonly asset: Asset }, amount: bigint): void {
     const limit = this.#limits.get(keyOf(owner, asset))
     if (limit === undefined) return
-    const { free, held } = accountsFor[asset]
+    const { free, held } = accountsFor(asset)
     const has =
       this.#balanceOf(free(owner)) + this.#balanceOf(held(owner)) + (this.#incoming.get(keyOf(owner, asset)) ?? 0n)
-    if (has + order.amount <= limit.most) return
+    if (has + amount <= limit.most) return
     throw broken(`'${owner}' has or is promised ${has}, at most ${limit.most} by entry ${limit.entry}`)
   }
 

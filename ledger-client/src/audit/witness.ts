@@ -2,8 +2,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   type Anchor,
+  currenciesIn,
   formatPublicKey,
-  holdingClasses,
+  namesIn,
   type PointId,
   type PublicKey,
   parseAnchor,
@@ -12,10 +13,11 @@ import {
   type SignatureVerifier,
   type Statement,
   samePublicKey,
+  toHoldings,
   WattError,
 } from '@wattline/protocol'
 import { headFile, parseHead } from '../head.ts'
-import { ofOwners } from '../orders/history.ts'
+import { OwnersMoney, ofOwners } from '../orders/history.ts'
 import { Archive, SqliteTiles, type Trees } from '../proof/archive.ts'
 import type { Database } from '../store/database.ts'
 import type { Faults } from './report.ts'
@@ -148,13 +150,16 @@ function checkStatement(
   const sum = db.prepareWide<[string, number], { amount: bigint | null }>(
     `SELECT sum(amount) AS amount FROM posting WHERE account = ? AND entry <= ? AND ${ofOwners}`,
   )
-  for (const name of holdingClasses) {
+  // Money that it did not tell of counts as none.
+  const currencies = [...currenciesIn(holdings), ...new OwnersMoney(db).currenciesOf(account)]
+  const stated = toHoldings((name) => holdings[name] ?? 0n, currencies)
+  for (const name of namesIn(stated)) {
     const held = sum.get(`${name}:${account}`, entries)?.amount ?? 0n
-    if (held === holdings[name]) continue
-    const problem = `${holdings[name]} were stated after entry ${entries}, they were ${held}`
+    if (held === stated[name]) continue
+    const problem = `${stated[name]} were stated after entry ${entries}, they were ${held}`
     faults.add(`account ${name}:${account}`, 'journal/unbalanced', `${witness}: ${problem}`)
   }
-  const names = holdingClasses.map((name) => `${name}:${account}`)
+  const names = namesIn(stated).map((name) => `${name}:${account}`)
   const moved = db.prepare<unknown[], { entry: number }>(
     `SELECT DISTINCT entry FROM posting WHERE account IN (${names.map(() => '?').join()})
      AND entry BETWEEN ? AND ? AND ${ofOwners} ORDER BY entry`,

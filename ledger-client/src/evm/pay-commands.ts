@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseAddress } from '@wattline/protocol'
-import { formatAmount } from '../orders/order-words.ts'
+import { formatAmount } from '../orders/amounts.ts'
 import { PaymentFolder } from './payment-folder.ts'
 import { ChainPayments, type PaymentResult } from './payments.ts'
 import { makeRpc } from './rpc.ts'

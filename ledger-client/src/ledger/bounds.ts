@@ -1,22 +1,22 @@
 import { decodeWith, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
 import type { Database, Statement } from '../store/database.ts'
-import { type Asset, accountsFor, assets } from './accounts.ts'
+import { type Asset, accountsFor } from './accounts.ts'
 import type { Entry } from './journal.ts'
 import type { SqliteJournal } from './sqlite-journal.ts'
-import { amountText } from './transfer-order.ts'
+import { amountText, assetShape } from './transfer-order.ts'
 
 /** The most that an owner may hold of an asset, by an operator's word. */
 export interface Limit {
   readonly owner: string
   readonly asset: Asset
-  /** Base units; absent: no limit any more. */
+  /** Base units, of money minor units; absent: no limit any more. */
   readonly most?: bigint
 }
 
 const limitNote = v.strictObject({
   owner: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
-  asset: v.picklist(assets),
+  asset: assetShape,
   most: v.exactOptional(v.union([amountText, v.literal('0')])),
 })
 
@@ -71,7 +71,7 @@ export class Bounds {
     const { owner, asset } = to
     const most = this.#most.get(owner, asset)?.most
     if (most === undefined) return
-    const { free, held } = accountsFor[asset]
+    const { free, held } = accountsFor(asset)
     const incoming = this.#incoming.get(owner, asset)?.amount ?? 0n
     const has = this.#journal.balance(free(owner)) + this.#journal.balance(held(owner)) + incoming
     if (has + order.amount <= most) return

@@ -1,5 +1,5 @@
 import { WattError, type Wh } from '@wattline/protocol'
-import { type AccountClass, accountOf, classOf } from './accounts.ts'
+import { type AccountClass, accountOf, classOf, freeOf } from './accounts.ts'
 import type { Entry, Posting } from './journal.ts'
 import type { SqliteJournal } from './sqlite-journal.ts'
 
@@ -44,6 +44,8 @@ export function correctionPostings(
     case 'payment':
     case 'fee':
     case 'burn':
+    case 'withdrawal':
+    case 'deposit':
     case 'post':
       return undoTransfer(id, postings, amount, balanceOf)
     default:
@@ -94,10 +96,8 @@ function undoTransfer(
   amount: bigint | undefined,
   balanceOf: (account: string) => Wh,
 ): readonly Posting[] {
-  const from = postings
-    .find((line) => line.amount < 0n)
-    ?.account.replace(/^held:/, 'owner:')
-    .replace(/^eea-held:/, 'eea:')
+  const source = postings.find((line) => line.amount < 0n)?.account
+  const from = source === undefined ? undefined : freeOf(source)
   const goal = postings.find((line) => line.amount > 0n && line.account !== from)
   if (from === undefined || goal === undefined) throw new WattError('entry/final', `entry ${id}: moved nothing on`)
   checkExtent(id, amount, goal.amount)

@@ -1,4 +1,4 @@
-import { type AccountClass, assetOf, type CountedAsset, classOf, countedAssets } from './accounts.ts'
+import { type AccountClass, type CountedAsset, classOf, findAsset } from './accounts.ts'
 import type { Posting } from './journal.ts'
 import { storageKind } from './storage.ts'
 import { type TransferKind, transferKinds } from './transfer-order.ts'
@@ -40,6 +40,7 @@ export type EntryKind =
   | PhaseKind
   | NoteKind
   | OfficeKind
+  | 'deposit'
   | 'issue'
   | 'correction'
 
@@ -48,6 +49,7 @@ export const entryKinds: readonly EntryKind[] = [
   storageKind,
   ...transferKinds,
   ...phaseKinds,
+  'deposit',
   'issue',
   'correction',
   ...officeKinds,
@@ -64,9 +66,10 @@ interface Rule {
 }
 
 const burnSides = { owner: '-', grid: '-', burned: '+' } as const
-const freed = { owner: '+', eea: '+' } as const
+const freed = { owner: '+', eea: '+', money: '+' } as const
 const sent = { owner: '±', eea: '±' } as const
-const unheld = { held: '-', 'eea-held': '-', ...freed } as const
+const paid = { owner: '±', money: '±' } as const
+const unheld = { held: '-', 'eea-held': '-', 'money-held': '-', ...freed } as const
 const nothing: Rule = { sides: {}, lines: [0, 0] }
 
 const rules: Readonly<Record<EntryKind, Rule>> = {
@@ -75,15 +78,26 @@ const rules: Readonly<Record<EntryKind, Rule>> = {
   session: { sides: burnSides, lines: [2, 3] },
   storage: { sides: { charged: '-', discharged: '+', stored: '±' }, lines: [2, 3] },
   transfer: { sides: sent, lines: [2, 2] },
-  payment: { sides: { owner: '±' }, lines: [2, 2] },
-  fee: { sides: { owner: '±' }, lines: [2, 2] },
+  payment: { sides: paid, lines: [2, 2] },
+  fee: { sides: paid, lines: [2, 2] },
   burn: { sides: { owner: '-', retired: '+' }, lines: [2, 2] },
-  reserve: { sides: { owner: '-', held: '+', eea: '-', 'eea-held': '+' }, lines: [2, 2] },
-  post: { sides: { ...unheld, retired: '+' }, lines: [2, 3] },
+  withdrawal: { sides: { money: '-', 'money-removed': '+' }, lines: [2, 2] },
+  deposit: { sides: { 'money-added': '-', money: '+' }, lines: [2, 2] },
+  reserve: {
+    sides: { owner: '-', held: '+', eea: '-', 'eea-held': '+', money: '-', 'money-held': '+' },
+    lines: [2, 2],
+  },
+  post: { sides: { ...unheld, retired: '+', 'money-removed': '+' }, lines: [2, 3] },
   void: { sides: unheld, lines: [2, 2] },
   expire: { sides: unheld, lines: [2, 2] },
   issue: { sides: { 'eea-issued': '-', eea: '+' }, lines: [6, 6] },
-  correction: { sides: { ...sent, grid: '±', minted: '+', burned: '-', retired: '-' }, lines: [2, 4] },
+  correction: {
+    sides: {
+      ...{ ...sent, ...paid, grid: '±', minted: '+', burned: '-', retired: '-' },
+      ...{ 'money-added': '+', 'money-removed': '-' },
+    },
+    lines: [2, 4],
+  },
   operator: nothing,
   limit: nothing,
   wallet: nothing,
@@ -120,11 +134,17 @@ export function findBreach(kind: string, postings: readonly Posting[]): string |
 
 /** The first asset whose postings do not sum to zero, and their sum. */
 export function findImbalance(postings: readonly Posting[]): { asset: CountedAsset; sum: bigint } | undefined {
-  const sums: Record<CountedAsset, bigint> = { WATT: 0n, EEA: 0n, STORED: 0n }
+  for (const [asset, sum] of sumByAsset(postings)) if (sum !== 0n) return { asset, sum }
+  return undefined
+}
+
+/** What postings sum to, by asset. */
+export function sumByAsset(postings: readonly Posting[]): ReadonlyMap<CountedAsset, bigint> {
+  const sums = new Map<CountedAsset, bigint>()
   for (const { account, amount } of postings) {
+    const asset = findAsset(account)
     // An account of no known class breaks the rule of every kind, whatever it sums to.
-    if (classOf(account) !== undefined) sums[assetOf(account)] += amount
+    if (asset !== undefined) sums.set(asset, (sums.get(asset) ?? 0n) + amount)
   }
-  const asset = countedAssets.find((each) => sums[each] !== 0n)
-  return asset === undefined ? undefined : { asset, sum: sums[asset] }
+  return sums
 }

@@ -15,7 +15,7 @@ export const genesisClaim = 'genesis:EEA'
 /** The postings of the genesis. Pure: the audit repeats it. */
 export function genesisPostings(holders: readonly string[]): readonly Posting[] {
   const shares = eeaShares.map((percent, at) => ({
-    account: accountsFor.EEA.free(holders[at] ?? ''),
+    account: accountsFor('EEA').free(holders[at] ?? ''),
     amount: (eeaSupply * percent) / 100n,
   }))
   return [{ account: accountOf.eeaIssued, amount: -eeaSupply }, ...shares]

@@ -13,7 +13,7 @@ import { makeKeyFile, readKeyFile } from '../ledger-key.ts'
 import { type EnrolmentMode, enrolmentModes } from '../points/enrolment.ts'
 import type { Database, Statement } from '../store/database.ts'
 import type { Entry } from './journal.ts'
-import { orderIdOf } from './transfer-rules.ts'
+import { isWalletsOrder } from './transfer-rules.ts'
 
 // SPEC-157: what rests on nobody's word but the operator's carries a signature of the operator's key. The journal pins
 // that key; the rule of what needs it is one for the writer and for the audit.
@@ -55,6 +55,8 @@ export function isOperatorsAct({ kind, claim, note }: Deed): boolean {
     case 'limit':
     case 'wallet':
     case 'issue':
+    case 'deposit':
+    case 'withdrawal':
       return true
     case 'transfer':
     case 'payment':
@@ -71,11 +73,6 @@ export function isOperatorsAct({ kind, claim, note }: Deed): boolean {
     default:
       return false
   }
-}
-
-/** Whether a claim is named by the hash of a wallet's order, which is then kept beside the journal. */
-export function isWalletsOrder(claim: string | null): boolean {
-  return /^[0-9a-f]{64}$/.test(orderIdOf(claim) ?? '')
 }
 
 /** The operator's key as this program has it, and what the journal says of it. */

@@ -213,7 +213,7 @@ test('SPEC-88: a record of a storage is followed to its entry and back, and bala
   t.deepEqual(traceEntry(engine.db, trace.entry!.id), trace)
   t.regex(
     formatEntry(trace.entry!),
-    / {2}storage {2}gw-1\/battery#\d+\/2 {2}charged:gw-1\/battery -5\.000, discharged:\S+ 1\.250, /,
+    / {2}storage {2}gw-1\/battery#\d+\/2 {2}charged:gw-1\/battery -5\.000 kWh, discharged:\S+ 1\.250 kWh, /,
   )
   const entry = engine.journal.read(trace.entry!.id)!
   t.notThrows(() => new StorageAudit().expect(entry, point))

@@ -1,17 +1,21 @@
-import { decodeWith, WattError } from '@wattline/protocol'
+import { decodeWith, isCurrency, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
-import { type Asset, assets } from './accounts.ts'
+import { type Asset, isAsset } from './accounts.ts'
 
 /**
  * What a transfer is for. `transfer`: energy, or a right to store, from one account to another. `payment`: for goods or
  * a service. `fee`: what an operator takes, its note's `for` names the order that it is charged for. `burn`: an owner
- * gives WATT up for ever; `to` is the owner, too.
+ * gives WATT up for ever; `to` is the owner, too. `withdrawal`: an owner gets money paid out, its note's `payout` tells
+ * where; `to` is the owner, too.
  */
-export const transferKinds = ['transfer', 'payment', 'fee', 'burn'] as const
+export const transferKinds = ['transfer', 'payment', 'fee', 'burn', 'withdrawal'] as const
 export type TransferKind = (typeof transferKinds)[number]
 
-/** SPEC-88: what each asset can be used for. EEA is fixed in number and no means of payment. */
-export const kindsOf: Readonly<Record<Asset, readonly TransferKind[]>> = { WATT: transferKinds, EEA: ['transfer'] }
+/** SPEC-88: what an asset can be used for. EEA is fixed in number and no means of payment; money is nothing else. */
+export function kindsOf(asset: Asset): readonly TransferKind[] {
+  if (isCurrency(asset)) return ['payment', 'fee', 'withdrawal']
+  return asset === 'WATT' ? ['transfer', 'payment', 'fee', 'burn'] : ['transfer']
+}
 
 /** What one owner sends to another. */
 export interface TransferOrder {
@@ -21,7 +25,7 @@ export interface TransferOrder {
   /** Owners' names, not accounts. */
   readonly from: string
   readonly to: string
-  /** Base units: WATT in Wh, EEA whole; above zero. */
+  /** Base units: WATT in Wh, EEA whole, money in minor units; above zero. */
   readonly amount: bigint
   readonly kind: TransferKind
   /** Kept in the journal as it is: JSON, at most 1,000 characters. */
@@ -40,6 +44,20 @@ export interface PostOrder {
   readonly reservation: string
   /** The whole where it is left out. */
   readonly amount?: bigint
+  /** Of a withdrawal, and of nothing else: what the payment that was made outside is known by. */
+  readonly reference?: string
+}
+
+/** Money that an owner has brought from outside. */
+export interface DepositOrder {
+  /** As in a transfer. */
+  readonly id: string
+  readonly asset: Asset
+  readonly owner: string
+  /** Minor units of the currency, above zero. */
+  readonly amount: bigint
+  /** What the payment that came is known by outside: 1 to 140 characters. */
+  readonly reference: string
 }
 
 /** Gives a reservation back. */
@@ -75,6 +93,13 @@ const amount = v.pipe(
   v.minValue(1n, 'more than zero expected'),
   v.maxValue(largestAmount, 'at most 2^63 - 1 expected'),
 )
+/** An asset in a note or an order. */
+export const assetShape = v.custom<Asset>(isAsset, 'expected WATT, EEA or the three letters of a currency')
+/** What a payment outside is known by. */
+const outside = v.pipe(
+  v.string(),
+  v.regex(/^[^\p{Cc}\p{Cs}]{1,140}$/u, '1 to 140 characters, none of them a control character, expected'),
+)
 /** An amount in a note or on a command line: whole base units in decimal. */
 export const amountText = v.pipe(v.string(), v.regex(/^[1-9]\d{0,18}$/, 'a whole number of base units expected'))
 
@@ -82,7 +107,7 @@ const time = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
 const orderEntries = {
   id,
-  asset: v.picklist(assets),
+  asset: assetShape,
   from: owner,
   to: owner,
   amount,
@@ -92,17 +117,30 @@ const orderEntries = {
 
 const orderShape = v.strictObject(orderEntries)
 const reservationShape = v.strictObject({ ...orderEntries, expiresAt: time })
-const postShape = v.strictObject({ id, reservation: id, amount: v.exactOptional(amount) })
+const postShape = v.strictObject({
+  id,
+  reservation: id,
+  amount: v.exactOptional(amount),
+  reference: v.exactOptional(outside),
+})
 const voidShape = v.strictObject({ id, reservation: id })
+const depositShape = v.strictObject({ id, asset: assetShape, owner, amount, reference: outside })
+const withdrawalNote = v.looseObject({ payout: outside })
+const paidNote = v.looseObject({ payout: outside, reference: outside })
 
 /** Checks an order, whatever made it. */
 export function decodeOrder(input: unknown): TransferOrder {
-  return checkSense(decodeWith(orderShape, input, 'transfer', 'transfer/invalid'))
+  const order = checkSense(decodeWith(orderShape, input, 'transfer', 'transfer/invalid'))
+  // In one step it has been paid when it is booked.
+  if (order.kind === 'withdrawal') decodeWith(paidNote, order.note, `withdrawal ${order.id}: note`, 'transfer/invalid')
+  return order
 }
 
 export function decodeReservation(input: unknown): ReservationOrder {
-  const order = decodeWith(reservationShape, input, 'reservation', 'transfer/invalid')
-  return { ...checkSense(order), expiresAt: order.expiresAt }
+  const order = checkSense(decodeWith(reservationShape, input, 'reservation', 'transfer/invalid'))
+  if (order.kind === 'withdrawal')
+    decodeWith(withdrawalNote, order.note, `withdrawal ${order.id}: note`, 'transfer/invalid')
+  return order
 }
 
 export function decodePost(input: unknown): PostOrder & { readonly id: string } {
@@ -113,13 +151,24 @@ export function decodeVoid(input: unknown): VoidOrder & { readonly id: string } 
   return decodeWith(voidShape, input, 'void', 'transfer/invalid')
 }
 
+export function decodeDeposit(input: unknown): DepositOrder {
+  const order = decodeWith(depositShape, input, 'deposit', 'transfer/invalid')
+  if (isCurrency(order.asset)) return order
+  throw new WattError('transfer/invalid', `deposit ${order.id}: ${order.asset} does not come from outside`)
+}
+
+/** Whether what is taken from an owner goes to nobody else here. */
+function isOut({ kind }: TransferOrder): boolean {
+  return kind === 'burn' || kind === 'withdrawal'
+}
+
 // What the shape cannot say.
 function checkSense<T extends TransferOrder>(order: T): T {
   const { asset, kind, from, to, note } = order
   const refuse = (reason: string) => new WattError('transfer/invalid', `transfer ${order.id}: ${reason}`)
-  if (!kindsOf[asset].includes(kind)) throw refuse(`${asset} cannot be moved as '${kind}'`)
-  if (kind === 'burn' && from !== to) throw refuse(`what '${from}' burns goes to nobody, got '${to}'`)
-  if (kind !== 'burn' && from === to) throw refuse(`from and to are both '${from}'`)
+  if (!kindsOf(asset).includes(kind)) throw refuse(`${asset} cannot be moved as '${kind}'`)
+  if (isOut(order) && from !== to) throw refuse(`a '${kind}' of '${from}' goes to nobody, got '${to}'`)
+  if (!isOut(order) && from === to) throw refuse(`from and to are both '${from}'`)
   if (kind === 'fee' && typeof Reflect.get(note ?? {}, 'for') !== 'string') {
     throw refuse("its note's 'for' names no order")
   }

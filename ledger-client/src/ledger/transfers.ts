@@ -1,11 +1,13 @@
 import { WattError } from '@wattline/protocol'
 import type { Database, Statement } from '../store/database.ts'
-import { type Asset, accountsFor } from './accounts.ts'
+import { type Asset, accountOf, accountsFor } from './accounts.ts'
 import type { Bounds } from './bounds.ts'
 import type { EntryKind } from './entry-kinds.ts'
 import type { Entry, Posting } from './journal.ts'
 import type { SqliteJournal } from './sqlite-journal.ts'
 import {
+  type DepositOrder,
+  decodeDeposit,
   decodeOrder,
   decodePost,
   decodeReservation,
@@ -17,10 +19,13 @@ import {
   type VoidOrder,
 } from './transfer-order.ts'
 import {
+  checkClosing,
   claimOfExpiry,
   claimOfOrder,
   closingPostings,
+  depositPostings,
   noteOfClosing,
+  noteOfDeposit,
   noteOfOrder,
   readReservation,
   recipientOf,
@@ -28,7 +33,14 @@ import {
   transferPostings,
 } from './transfer-rules.ts'
 
-export type { PostOrder, Receipt, ReservationOrder, TransferOrder, VoidOrder } from './transfer-order.ts'
+export type {
+  DepositOrder,
+  PostOrder,
+  Receipt,
+  ReservationOrder,
+  TransferOrder,
+  VoidOrder,
+} from './transfer-order.ts'
 
 /** Reservations that one call frees: a crowd of them must not hold up the ledger. */
 const expiryBatch = 500
@@ -40,6 +52,9 @@ interface ReservationRow {
   readonly entry: number
   readonly closed: number | null
 }
+
+/** The most of one currency that may ever be deposited: then no account of it is beyond what a column holds. */
+const mostMoney = 10n ** 18n
 
 /** What is to be written for an order, if it has not been. */
 interface Wanted {
@@ -92,6 +107,24 @@ export class Transfers {
     return this.#repeated(wanted) ?? this.#begin(order, wanted, transferPostings(order))
   }
 
+  /** Books money that has come from outside, on the operator's word, once. */
+  deposit(input: DepositOrder): Receipt {
+    const order = decodeDeposit(input)
+    const { id, owner, asset, amount } = order
+    const at = this.#journal.clock.now()
+    const wanted: Wanted = { id, claim: claimOfOrder(id), kind: 'deposit', note: noteOfDeposit(order), amount, at }
+    const known = this.#repeated(wanted)
+    if (known !== undefined) return known
+    this.expire(at)
+    const before = -this.#journal.balance(accountOf.moneyAdded(asset))
+    if (before + amount > mostMoney) {
+      const what = `${before} ${asset} were deposited so far, ${mostMoney} at most`
+      throw new WattError('transfer/over-limit', `deposit ${id}: ${what}, ${amount} would come`)
+    }
+    this.#bounds.checkRoom({ owner, asset }, order)
+    return this.#write(wanted, depositPostings(order))
+  }
+
   /** Puts an amount aside, to be posted until `expiresAt`. */
   reserve(input: ReservationOrder): Receipt {
     const order = decodeReservation(input)
@@ -108,14 +141,15 @@ export class Transfers {
 
   /** Moves a reservation on, the whole or a part; the rest goes back to its owner. */
   post(id: string, input: PostOrder): Receipt {
-    const { reservation, amount: asked } = decodePost({ ...input, id })
+    const { reservation, amount: asked, reference } = decodePost({ ...input, id })
     const order = this.#readReservation(reservation)
     const amount = asked ?? order.amount
-    const note = noteOfClosing(reservation, amount)
+    const note = noteOfClosing(reservation, amount, reference)
     const at = this.#journal.clock.now()
     const wanted: Wanted = { id, claim: claimOfOrder(id), kind: 'post', note, amount, at }
     const known = this.#repeated(wanted)
     if (known !== undefined) return known
+    checkClosing(order, { ...wanted, reference })
     this.#checkOpen(order, at)
     if (amount > order.amount) {
       throw new WattError('transfer/insufficient', `post ${id}: ${order.amount} are reserved, ${amount} asked for`)
@@ -132,6 +166,7 @@ export class Transfers {
     const wanted: Wanted = { id, claim: claimOfOrder(id), kind: 'void', note, amount, at }
     const known = this.#repeated(wanted)
     if (known !== undefined) return known
+    checkClosing(order, wanted)
     this.#checkOpen(order, at)
     return this.#finish(order, wanted, closingPostings(order, 0n))
   }
@@ -160,7 +195,7 @@ export class Transfers {
 
   /** What an owner may use of an asset, and what is reserved of it, in base units. */
   holdings(owner: string, asset: Asset): { readonly available: bigint; readonly reserved: bigint } {
-    const { free, held } = accountsFor[asset]
+    const { free, held } = accountsFor(asset)
     return { available: this.#journal.balance(free(owner)), reserved: this.#journal.balance(held(owner)) }
   }
 

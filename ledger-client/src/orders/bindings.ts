@@ -1,16 +1,19 @@
 import { type Address, isAccount, isAddress, parseAddress, WattError } from '@wattline/protocol'
 import type { SqliteJournal } from '../ledger/sqlite-journal.ts'
 import type { Database, Statement } from '../store/database.ts'
+import { OwnersMoney } from './history.ts'
 
 /** SPEC-154: which wallet speaks for an owner who has a name. The journal says so; the table is where to look it up. */
 export class Bindings {
   readonly #journal: SqliteJournal
   readonly #find: Statement<[string], { address: string }>
   readonly #set: Statement<[string, string, number], unknown>
+  readonly #money: OwnersMoney
   readonly #known: Statement<[string, string, string, string, string], unknown>
 
   constructor(db: Database, journal: SqliteJournal) {
     this.#journal = journal
+    this.#money = new OwnersMoney(db)
     this.#find = db.prepare('SELECT address FROM wallet_binding WHERE owner = ?')
     this.#set = db.prepare(
       `INSERT INTO wallet_binding (owner, address, entry) VALUES (?, ?, ?)
@@ -33,7 +36,8 @@ export class Bindings {
   isKnown(account: string): boolean {
     if (isAddress(account)) return true
     const accounts = [`owner:${account}`, `grid:${account}`, `eea:${account}`] as const
-    return this.#known.get(...accounts, account, account) !== undefined
+    if (this.#known.get(...accounts, account, account) !== undefined) return true
+    return this.#money.currenciesOf(account).length > 0
   }
 
   /** Binds an owner to an address from now on, and gives the entry that says so. */

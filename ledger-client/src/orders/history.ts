@@ -1,4 +1,12 @@
-import { type HoldingClass, type Holdings, holdingClasses, type NamedEntry, toHoldings } from '@wattline/protocol'
+import {
+  type Currency,
+  type HoldingName,
+  type Holdings,
+  isCurrency,
+  type NamedEntry,
+  namesIn,
+  toHoldings,
+} from '@wattline/protocol'
 import { type Entry, formatEntry, genesisHash, type Posting } from '../ledger/journal.ts'
 import { orderIdOf } from '../ledger/transfer-rules.ts'
 import type { Database, Statement } from '../store/database.ts'
@@ -34,20 +42,37 @@ interface Row extends Omit<Entry, 'postings'> {
   readonly hash: string
 }
 
-/** The accounts of one owner, by their classes. */
-export const accountsOf = (owner: string): readonly string[] => holdingClasses.map((name) => `${name}:${owner}`)
-
 /** The index of postings by account is partial: only a query that says so again may use it. */
 export const ofOwners = `account NOT GLOB 'minted:*' AND account NOT GLOB 'burned:*'`
 
-const page = `SELECT entry FROM (SELECT DISTINCT entry FROM posting WHERE account = ? AND entry < ?
-  AND ${ofOwners} ORDER BY entry DESC LIMIT ?)`
+/** The currencies in which owners have had money: each was deposited once. */
+const currencies = `SELECT substr(account, 13) AS code FROM balance
+  WHERE account >= 'money-added:' AND account < 'money-added;'`
+
+/** Finds in which currencies owners have accounts. */
+export class OwnersMoney {
+  readonly #known: Statement<[string, string], { code: string }>
+
+  constructor(db: Database) {
+    this.#known = db.prepare(
+      `SELECT code FROM (${currencies}) WHERE EXISTS (
+         SELECT 1 FROM balance WHERE account IN ('money:' || code || ':' || ?, 'money-held:' || code || ':' || ?)
+       ) ORDER BY code`,
+    )
+  }
+
+  /** The currencies in which an owner has or had money. */
+  currenciesOf(owner: string): readonly Currency[] {
+    return this.#known.all(owner, owner).flatMap(({ code }) => (isCurrency(code) ? [code] : []))
+  }
+}
 
 /** Reads what moved owners' accounts, newest first, in pages that cost the same however long the history is. */
 export class History {
   readonly #db: Database
   readonly #orders: OrderStore
-  readonly #page: Statement<unknown[], { entry: number }>
+  readonly #money: OwnersMoney
+  readonly #page: Statement<[string, number, number], { entry: number }>
   readonly #entry: Statement<[number], Row>
   readonly #postings: Statement<[number], Posting>
   readonly #balance: Statement<[string], { amount: bigint }>
@@ -56,8 +81,10 @@ export class History {
   constructor(db: Database, orders: OrderStore) {
     this.#db = db
     this.#orders = orders
-    const each = holdingClasses.map(() => page).join(' UNION ')
-    this.#page = db.prepare(`${each} ORDER BY entry DESC LIMIT ?`)
+    this.#money = new OwnersMoney(db)
+    this.#page = db.prepare(
+      `SELECT DISTINCT entry FROM posting WHERE account = ? AND entry < ? AND ${ofOwners} ORDER BY entry DESC LIMIT ?`,
+    )
     this.#entry = db.prepare('SELECT id, at, kind, claim, point, note, previous_hash, hash FROM entry WHERE id = ?')
     this.#postings = db.prepareWide('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
     this.#balance = db.prepareWide('SELECT amount FROM balance WHERE account = ?')
@@ -69,16 +96,25 @@ export class History {
     return this.#db.read(() => {
       const { id = 0, hash = genesisHash } = this.#head.get() ?? {}
       const below = before === 0 ? id + 1 : before
-      const asked = accountsOf(owner).flatMap((account) => [account, below, limit + 1])
-      const found = limit === 0 ? [] : this.#page.all(...asked, limit + 1)
-      const lines = found.slice(0, limit).map(({ entry }) => this.#line(entry))
-      return { holdings: this.#holdings(owner), head: [id, hash], lines, more: limit === 0 || found.length > limit }
+      const holdings = this.#holdings(owner)
+      const found = limit === 0 ? [] : this.#entries(owner, { holdings, below, most: limit + 1 })
+      const lines = found.slice(0, limit).map((entry) => this.#line(entry))
+      return { holdings, head: [id, hash], lines, more: limit === 0 || found.length > limit }
     })
   }
 
   #holdings(owner: string): Holdings {
-    const amountOf = (name: HoldingClass) => this.#balance.get(`${name}:${owner}`)?.amount ?? 0n
-    return toHoldings(amountOf)
+    const amountOf = (name: HoldingName) => this.#balance.get(`${name}:${owner}`)?.amount ?? 0n
+    return toHoldings(amountOf, this.#money.currenciesOf(owner))
+  }
+
+  // The newest of each account; of all these the newest.
+  #entries(
+    owner: string,
+    { holdings, below, most }: { readonly holdings: Holdings; readonly below: number; readonly most: number },
+  ): readonly number[] {
+    const found = namesIn(holdings).flatMap((name) => this.#page.all(`${name}:${owner}`, below, most))
+    return [...new Set(found.map(({ entry }) => entry))].toSorted((a, b) => b - a).slice(0, most)
   }
 
   #line(id: number): HistoryPage['lines'][number] {

@@ -54,7 +54,8 @@ export function bindWallet(
   }))
 }
 
-async function withLedger<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T | Promise<T>): Promise<T> {
+/** Works with the ledger of a config, which must be there. */
+export async function withLedger<T>(config: LedgerConfig, work: (engine: LedgerEngine) => T | Promise<T>): Promise<T> {
   const { dataDir, enrolment, operatorKeyFile, verifier: name } = config.ledger
   // A wrong path must not make a second, empty ledger with a key of its own.
   if (!existsSync(join(dataDir, databaseFile))) throw new WattError('config/unreadable', `no ledger data in ${dataDir}`)

@@ -89,8 +89,9 @@ export class Orders {
     return answer
   }
 
-  // The other side: who gets, or who had reserved.
+  // The other side: who gets, or who had reserved. Of a withdrawal there is none here.
   #otherOf(order: Transfer): string | undefined {
+    if ('payout' in order) return undefined
     return 'to' in order ? order.to : this.#parts.store.find(order.reservation)?.account
   }
 
@@ -117,8 +118,9 @@ export class Orders {
       if (order.kind === 'void') return transfers.void(id, { reservation })
       return transfers.post(id, { reservation, ...(amount === undefined ? {} : { amount }) })
     }
-    const { to } = order
-    if (!bindings.isKnown(to)) throw new WattError('transfer/unknown', `account '${to}': nobody here has that name`)
+    if ('to' in order && !bindings.isKnown(order.to)) {
+      throw new WattError('transfer/unknown', `account '${order.to}': nobody here has that name`)
+    }
     const wanted = toJournalOrder(order)
     return 'expiresAt' in wanted ? transfers.reserve(wanted) : transfers.transfer(wanted)
   }

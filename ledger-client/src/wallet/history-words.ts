@@ -1,17 +1,24 @@
-import { formatKwh, type Holdings, parseOcmfText } from '@wattline/protocol'
-import { describeAct, formatAmount } from '../orders/order-words.ts'
+import { currenciesIn, type HoldingName, type Holdings, parseOcmfText, type TransferAsset } from '@wattline/protocol'
+import { formatAmount } from '../orders/amounts.ts'
+import { describeAct } from '../orders/order-words.ts'
 import { type CheckedHistory, type HistoryLine, isUnordered } from './history.ts'
 
 /** What is held, in words: nothing that is zero but the free WATT. */
-export function describeHoldings({ owner, held, grid, eea, 'eea-held': eeaHeld }: Holdings): string {
-  const parts = [
+export function describeHoldings(holdings: Holdings): string {
+  const { owner, held, grid, eea, 'eea-held': eeaHeld } = holdings
+  const tell = (amount: bigint, asset: TransferAsset, what = '') =>
+    amount === 0n ? [] : [`${formatAmount(amount, asset)}${what}`]
+  return [
     formatAmount(owner, 'WATT'),
-    ...(held === 0n ? [] : [`${formatAmount(held, 'WATT')} reserved`]),
-    ...(grid === 0n ? [] : [`${formatAmount(-grid, 'WATT')} short`]),
-    ...(eea === 0n ? [] : [formatAmount(eea, 'EEA')]),
-    ...(eeaHeld === 0n ? [] : [`${formatAmount(eeaHeld, 'EEA')} reserved`]),
-  ]
-  return parts.join(', ')
+    ...tell(held, 'WATT', ' reserved'),
+    ...tell(-grid, 'WATT', ' short'),
+    ...tell(eea, 'EEA'),
+    ...tell(eeaHeld, 'EEA', ' reserved'),
+    ...currenciesIn(holdings).flatMap((code) => [
+      ...tell(holdings[`money:${code}`] ?? 0n, code),
+      ...tell(holdings[`money-held:${code}`] ?? 0n, code, ' reserved'),
+    ]),
+  ].join(', ')
 }
 
 /** One line of a history: when, which entry, what it moved, what was held after it, why, and what proves it. */
@@ -29,11 +36,17 @@ export function formatLine(line: HistoryLine, owner: string): string {
   ].join('  ')
 }
 
-function describeMove({ owner, held, grid, eea, 'eea-held': eeaHeld }: Holdings): string {
-  const [watt, asset] = [owner + held + grid, eea + eeaHeld]
-  const kwh = `${watt < 0n ? '' : '+'}${formatKwh(watt)} WATT`
-  if (asset === 0n) return watt === 0n && eea !== 0n ? '+0 EEA' : kwh
-  return `${asset < 0n ? '' : '+'}${asset} EEA`
+// An entry moves one asset of an owner: the one of which an account changed, even where it all stays the owner's.
+function describeMove(moved: Holdings): string {
+  const [code] = currenciesIn(moved)
+  const sumOf = (...names: readonly HoldingName[]) => names.reduce((sum, name) => sum + (moved[name] ?? 0n), 0n)
+  if (code !== undefined) return signed(sumOf(`money:${code}`, `money-held:${code}`), code)
+  if (moved.eea !== 0n || moved['eea-held'] !== 0n) return signed(sumOf('eea', 'eea-held'), 'EEA')
+  return signed(sumOf('owner', 'held', 'grid'), 'WATT')
+}
+
+function signed(amount: bigint, asset: TransferAsset): string {
+  return `${amount < 0n ? '' : '+'}${formatAmount(amount, asset)}`
 }
 
 function describeCause({ entry, moved, order, records }: HistoryLine, owner: string): string {
@@ -50,6 +63,10 @@ function describeCause({ entry, moved, order, records }: HistoryLine, owner: str
       return `correction of entry ${field(entry.note, 'corrects')}: ${field(entry.note, 'reason')}`
     case 'issue':
       return 'first issue of EEA'
+    case 'deposit':
+      return `brought in: ${field(entry.note, 'reference')}`
+    case 'withdrawal':
+      return `paid out to ${field(inner(entry.note), 'payout')}: ${field(inner(entry.note), 'reference')}`
     default:
       return order === undefined
         ? describeTransfer(kind, entry.note, owner)
@@ -59,12 +76,22 @@ function describeCause({ entry, moved, order, records }: HistoryLine, owner: str
 
 function describeTransfer(kind: string, note: unknown, owner: string): string {
   const [from, to] = [field(note, 'from'), field(note, 'to')]
-  if (from === '') return `${kind} of reservation ${field(note, 'reservation')}`
+  if (from === '') {
+    const reference = field(note, 'reference')
+    const paid = reference === '' ? '' : `, paid out: ${reference}`
+    return `${kind} of reservation ${field(note, 'reservation')}${paid}`
+  }
   return from === owner ? `${kind} to ${to}` : `${kind} from ${from}`
 }
 
+const inner = (note: unknown) => valueIn(note, 'note')
+
+function valueIn(note: unknown, name: string): unknown {
+  return typeof note === 'object' && note !== null ? Reflect.get(note, name) : undefined
+}
+
 function field(note: unknown, name: string): string {
-  const value: unknown = typeof note === 'object' && note !== null ? Reflect.get(note, name) : undefined
+  const value = valueIn(note, name)
   return value === undefined ? '' : String(value)
 }
 

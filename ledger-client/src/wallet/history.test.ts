@@ -2,14 +2,16 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { type StatementFacts, signStatement } from '@wattline/protocol'
+import { parseTransferAnswer, type StatementFacts, signStatement, toHoldings } from '@wattline/protocol'
 import test from 'ava'
 import { charger } from '../../test/charging-rig.ts'
+import { eur } from '../../test/money.ts'
 import { fastVerifier, startMs, testSigner } from '../../test/rig.ts'
 import { ledgerSigner, openPages } from '../../test/wallet-rig.ts'
 import { auditLedger } from '../audit/audit.ts'
 import { readWitnesses } from '../audit/witness.ts'
 import { historyLength } from '../orders/history.ts'
+import { postWithdrawal } from '../orders/money-desk.ts'
 import { isUnordered, readHistory } from './history.ts'
 import { describeTrust, formatLine } from './history-words.ts'
 import { LedgerLink, type StatedPage } from './ledger-link.ts'
@@ -62,6 +64,66 @@ test('SPEC-155: an owner sees what meters, cars and people moved, each entry che
   t.regex(describeTrust(history), /add up to what is held[\s\S]*Not proven here/)
   const latest = await readHistory(link, ledger, asker, 2)
   t.deepEqual([latest.lines.length, latest.complete], [2, false])
+})
+
+/** Ada has brought 50 EUR, paid 12.50, ordered 20 to be paid out, and was paid 15 of it. */
+async function openMoney(t: Parameters<typeof openPages>[0]) {
+  const past = await openPast(t)
+  const { engine, ada, bea, desk } = past
+  engine.db.write(() =>
+    engine.transfers.deposit({ id: 'in', asset: eur, owner: ada.address, amount: 5000n, reference: 'SEPA 1' }),
+  )
+  desk.orders.take(ada.order({ kind: 'pay', asset: eur, to: bea.address, amount: 1250n }))
+  const heldUntil = startMs + 60_000
+  const act = { kind: 'withdraw', asset: eur, amount: 2000n, payout: 'ref 17', heldUntil } as const
+  const { transfer: reservation } = parseTransferAnswer(desk.orders.take(ada.order(act)))
+  const paid = { reservation, amount: 1500n, reference: 'SEPA 2' }
+  engine.db.write(() => postWithdrawal(engine, paid))
+  return past
+}
+
+test('SPEC-155: a history tells money, added up as the rest, in words and amounts', async (t) => {
+  const { link, ledger, asker, ada, bea } = await openMoney(t)
+  const history = await readHistory(link, ledger, asker)
+  t.true(history.complete)
+  const text = history.lines.map((line) => formatLine(line, ada.address))
+  const [paid, ordered, given, brought] = text
+  const watt = '5.200 WATT, 0.900 WATT reserved'
+  t.regex(brought!, new RegExp(`  \\+50.00 EUR  has ${watt}, 50.00 EUR  brought in: SEPA 1$`))
+  t.regex(given!, new RegExp(`  -12.50 EUR  has ${watt}, 37.50 EUR  pay 12.50 EUR to ${bea.address}  order`))
+  t.regex(
+    ordered!,
+    /\+0\.00 EUR {2}has .*, 17\.50 EUR, 20\.00 EUR reserved {2}withdraw 20\.00 EUR, to be paid out to 'ref 17'/,
+  )
+  t.regex(paid!, new RegExp(`  -15.00 EUR  has ${watt}, 22.50 EUR  post of reservation [0-9a-f]+, paid out: SEPA 2$`))
+  t.true(history.lines.every((line) => !isUnordered(line, ada.address)))
+  const { statement } = await link.state({ ledger, kind: 'balance', from: 0 }, asker)
+  t.like(statement.holdings, { 'money:EUR': 2250n, 'money-held:EUR': 0n })
+})
+
+test('SPEC-155: money that a ledger leaves out, or tells otherwise, is found by the wallet and by the journal', async (t) => {
+  const { link, ledger, asker, engine, dataDir, ada } = await openMoney(t)
+  const { statement } = await readHistory(link, ledger, asker)
+  const { text: _text, ledger: _ledger, ...facts } = statement
+  const file = join(dataDir, 'told.txt')
+  const faultsOf = (told: string) => {
+    writeFileSync(file, told)
+    const witnesses = readWitnesses(dataDir, [file], fastVerifier)
+    return auditLedger(engine.db, fastVerifier, { witnesses }).faults.map(({ place, code }) => `${place}: ${code}`)
+  }
+  t.deepEqual(faultsOf(statement.text), [])
+  const without = toHoldings((name) => facts.holdings[name] ?? 0n)
+  const more = { ...facts.holdings, 'money:EUR': 2251n }
+  for (const holdings of [without, more]) {
+    t.deepEqual(faultsOf(signStatement({ ...facts, holdings }, ledgerSigner)), [
+      `account money:EUR:${ada.address}: journal/unbalanced`,
+    ])
+    const page = await link.state({ ledger, kind: 'history', from: 0 }, asker)
+    const told = { ...page, statement: { ...page.statement, holdings } }
+    const liar = { state: async () => told } as unknown as LedgerLink
+    const error = await t.throwsAsync(readHistory(liar, ledger, asker), { code: 'receipt/invalid' })
+    t.regex(error!.message, /what moved account 'money:EUR:0x\w+' leaves (1|-2250) unexplained/)
+  }
 })
 
 test('SPEC-155: a long history is read over its pages and added up; what left without an order is told', async (t) => {

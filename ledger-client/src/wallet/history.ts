@@ -2,9 +2,12 @@ import { hash } from 'node:crypto'
 import {
   type Address,
   addressOf,
+  currenciesIn,
+  type HoldingName,
   type Holdings,
-  holdingClasses,
+  holdingOf,
   isAddress,
+  namesIn,
   parseOcmfText,
   type Statement,
   type Transfer,
@@ -61,7 +64,7 @@ export async function readHistory(
     for (const line of checkPage(page, lines.at(-1)?.entry.id)) {
       const moved = movedBy(line.entry, asker.account)
       lines.push({ ...line, moved, after })
-      after = toHoldings((name) => after[name] - moved[name])
+      after = less(after, moved)
     }
     const last = lines.at(-1)?.entry.id
     if (!page.statement.more || last === undefined || lines.length >= most) {
@@ -70,6 +73,11 @@ export async function readHistory(
     page = await link.state({ ledger, kind: 'history', from: last }, asker)
     if (page.lines.length === 0) throw broken(`no entries before ${last}, where more were promised`)
   }
+}
+
+function less(after: Holdings, moved: Holdings): Holdings {
+  const currencies = [...new Set([...currenciesIn(after), ...currenciesIn(moved)])]
+  return toHoldings((name) => (after[name] ?? 0n) - (moved[name] ?? 0n), currencies)
 }
 
 function finish(
@@ -83,7 +91,7 @@ function finish(
   },
 ): CheckedHistory {
   const { evidence, lines, complete, most, before } = read
-  const left = holdingClasses.find((name) => complete && before[name] !== 0n)
+  const left = namesIn(before).find((name) => complete && before[name] !== 0n)
   if (left !== undefined)
     throw broken(`what moved account '${left}:${statement.account}' leaves ${before[left]} unexplained`)
   return { statement, evidence, lines: lines.slice(0, most), complete: complete && lines.length <= most }
@@ -124,7 +132,7 @@ function checkOrder(
   if (!fits || order.ledger !== addressOf(ledger)) {
     throw broken(`entry ${entry.id}: is shown with an order that it does not carry out`)
   }
-  if ('to' in order && !entry.postings.some(({ amount }) => amount === order.amount)) {
+  if (!('reservation' in order) && !entry.postings.some(({ amount }) => amount === order.amount)) {
     throw broken(`entry ${entry.id}: moves another amount than was ordered, ${order.amount}`)
   }
   return { order: proven }
@@ -140,13 +148,13 @@ function checkRecords({ id, point, claim }: EntryContent, texts: readonly string
 }
 
 function movedBy({ id, postings }: EntryContent, owner: string): Holdings {
-  const moved = toHoldings((name) =>
-    postings.reduce((sum, { account, amount }) => (account === `${name}:${owner}` ? sum + amount : sum), 0n),
-  )
-  if (postings.every(({ account }) => !holdingClasses.some((name) => account === `${name}:${owner}`))) {
-    throw broken(`entry ${id}: does not move what is '${owner}'s`)
+  const moved = new Map<HoldingName, bigint>()
+  for (const { account, amount } of postings) {
+    const name = holdingOf(account, owner)
+    if (name !== undefined) moved.set(name, (moved.get(name) ?? 0n) + amount)
   }
-  return moved
+  if (moved.size === 0) throw broken(`entry ${id}: does not move what is '${owner}'s`)
+  return toHoldings((name) => moved.get(name) ?? 0n, currenciesIn(Object.fromEntries(moved)))
 }
 
 /**
@@ -155,7 +163,7 @@ function movedBy({ id, postings }: EntryContent, owner: string): Holdings {
  */
 export function isUnordered({ entry: { kind, note }, order }: HistoryLine, owner: string): boolean {
   const from: unknown = typeof note === 'object' && note !== null ? Reflect.get(note, 'from') : undefined
-  const needs = ['transfer', 'payment', 'burn', 'reserve'].includes(kind)
+  const needs = ['transfer', 'payment', 'burn', 'withdrawal', 'reserve'].includes(kind)
   return needs && from === owner && isAddress(owner) && !isOrderOf(order?.order, owner)
 }
 

@@ -10,7 +10,7 @@ import { pageLength } from '../orders/order-store.ts'
 import type { Account } from './accounts.ts'
 import { LedgerLink } from './ledger-link.ts'
 import { OrderFolder } from './order-folder.ts'
-import { order, orderOffline, parseAmount } from './ordering.ts'
+import { order, orderOffline } from './ordering.ts'
 
 /** The key of `testSigner(number)`, as a wallet holds it. */
 function accountOf(number: number): Account {
@@ -138,19 +138,4 @@ test('orders are complete over all their pages: each order and answer checked, a
   )
   engine.db.write(() => engine.db.prepare('DELETE FROM signed_order WHERE nonce > 2').run())
   t.is(await codeOf(parts.link.orders(view, asker)), 'chain/missing')
-})
-
-test('amounts are read as people write them, and nothing is rounded', (t) => {
-  for (const [text, amount] of [
-    ['1', 1000n],
-    ['0.5', 500n],
-    ['12.345', 12_345n],
-    ['007.01', 7010n],
-  ] as const) {
-    t.is(parseAmount(text, 'WATT'), amount)
-  }
-  t.is(parseAmount('700000000', 'EEA'), 700_000_000n)
-  for (const bad of ['', '1.2345', '-1', '1e3', '1,5', '.5', '1.'])
-    t.throws(() => parseAmount(bad, 'WATT'), { code: 'transfer/invalid' })
-  t.throws(() => parseAmount('1.5', 'EEA'), { code: 'transfer/invalid' })
 })

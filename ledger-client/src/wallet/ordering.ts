@@ -1,13 +1,4 @@
-import {
-  type Give,
-  parseAddress,
-  parseKwh,
-  type Settle,
-  signTransfer,
-  type Transfer,
-  type TransferAsset,
-  WattError,
-} from '@wattline/protocol'
+import { parseAddress, signTransfer, type Transfer, type TransferAct, WattError } from '@wattline/protocol'
 import { describeAct } from '../orders/order-words.ts'
 import type { Account } from './accounts.ts'
 import type { LedgerLink, SendResult } from './ledger-link.ts'
@@ -25,7 +16,7 @@ export interface Terms {
  * be booked, nothing new is ordered, as a person who repeats a command after a failure means the same payment.
  */
 export async function order(
-  act: Give | Settle,
+  act: TransferAct,
   { account, expiresAt }: Terms,
   { signer }: Account,
   { link, folder }: { readonly link: LedgerLink; readonly folder: OrderFolder },
@@ -43,22 +34,12 @@ export async function order(
 
 /** Signs an order without a ledger at hand. */
 export function orderOffline(
-  act: Give | Settle,
+  act: TransferAct,
   { account, expiresAt }: Terms,
   { signer }: Account,
   { ledger, nonce }: { readonly ledger: string; readonly nonce: number },
 ): Transfer {
   return signTransfer({ ledger: parseAddress(ledger), account, nonce, expiresAt, ...act }, signer)
-}
-
-/** An amount as people write it: WATT in kWh with up to three decimals, EEA whole. */
-export function parseAmount(text: string, asset: TransferAsset): bigint {
-  const [, whole = '', decimals = ''] = /^(\d{1,15})(?:\.(\d{1,3}))?$/.exec(text) ?? []
-  if (whole === '' || (asset === 'EEA' && decimals !== '')) {
-    const expected = asset === 'WATT' ? 'WATT with at most three decimals' : 'a whole number of EEA'
-    throw new WattError('transfer/invalid', `amount '${text}': ${expected} expected`)
-  }
-  return asset === 'EEA' ? BigInt(whole) : parseKwh(`${BigInt(whole)}.${decimals.padEnd(3, '0')}`)
 }
 
 /** What came of an order, in words. */

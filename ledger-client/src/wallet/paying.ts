@@ -2,9 +2,9 @@ import type { Command } from 'commander'
 import type { ChainOptions } from '../evm/pay-commands.ts'
 import type { PaymentResult } from '../evm/payments.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { parseAmount } from '../orders/amounts.ts'
 import { lastAccount } from './accounts.ts'
 import type { Surface } from './looking.ts'
-import { parseAmount } from './ordering.ts'
 import { firstAddress, unlockAccount, type WalletPlace } from './wallet-store.ts'
 
 // The wallet's key is one of every EVM chain: where a contract counts, WATT is held and paid there (SPEC-158).

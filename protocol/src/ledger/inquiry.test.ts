@@ -3,8 +3,9 @@ import fc from 'fast-check'
 import { signerOf } from '../../test/arbitraries.ts'
 import { type Address, addressOf } from '../account.ts'
 import { signDocument } from '../document.ts'
+import { isCurrency } from './currency.ts'
 import { inquiryKinds, maxInquiryLength, parseInquiry, signInquiry } from './inquiry.ts'
-import { parseStatement, type StatementFacts, signStatement, toHoldings } from './statement.ts'
+import { holdingOf, namesIn, parseStatement, type StatementFacts, signStatement, toHoldings } from './statement.ts'
 
 const ada = signerOf(40)
 const ledgerKey = signerOf(41)
@@ -52,7 +53,9 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
     inquiry: digest,
     account: fc.constantFrom(account, 'ada', 'Zoë'),
     at: whole,
-    holdings: fc.record({ owner: units, held: units, grid: units, eea: units, 'eea-held': units }),
+    holdings: fc
+      .tuple(fc.array(units, { minLength: 9, maxLength: 9 }), fc.subarray(['CHF', 'EUR'].filter(isCurrency)))
+      .map(([amounts, money]) => toHoldings(() => amounts.pop() ?? 0n, money)),
     orders: whole,
     entries: whole,
     journal: digest,
@@ -90,7 +93,35 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
     text.replace('"grid":"-3"', '"grid":"-03"'),
     text.replace('WATT-STATEMENT', 'WATT-RECEIPT'),
     signDocument('WATT-STATEMENT', { v: 1 }, ledgerKey),
+    ...[
+      { 'money:EUR': '1' },
+      { 'money-held:EUR': '1' },
+      { stored: '1' },
+      { 'money:eur': '1', 'money-held:eur': '1' },
+    ].map((more) => signDocument('WATT-STATEMENT', withHoldings(text, more), ledgerKey)),
   ]) {
     t.throws(() => parseStatement(bad), { code: 'receipt/invalid' })
+  }
+})
+
+function withHoldings(text: string, more: object): object {
+  const content: { holdings: object } = JSON.parse(text.split('|')[1]!)
+  return { ...content, holdings: { ...content.holdings, ...more } }
+}
+
+test('SPEC-155: which accounts are an owner’s is told by their names, also where those have colons', (t) => {
+  t.deepEqual(namesIn(toHoldings(() => 0n, ['EUR'].filter(isCurrency))).slice(5), ['money:EUR', 'money-held:EUR'])
+  for (const [name, owner, of] of [
+    ['owner:bea', 'bea', 'owner'],
+    ['money:EUR:bea', 'bea', 'money:EUR'],
+    ['money-held:EUR:bea', 'bea', 'money-held:EUR'],
+    ['money:EUR:a:bea', 'a:bea', 'money:EUR'],
+    ['money:EUR:a:bea', 'bea', undefined],
+    ['money:EUR:bea', 'EUR:bea', undefined],
+    ['minted:bea', 'bea', undefined],
+    ['owner:bea', 'ea', undefined],
+    ['money-added:EUR', 'EUR', undefined],
+  ] as const) {
+    t.is(holdingOf(name, owner), of, name)
   }
 })

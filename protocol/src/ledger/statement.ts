@@ -3,17 +3,24 @@ import { formatPublicKey, type PublicKey, parsePublicKey, type SignatureVerifier
 import { decodeWith, integerBetween } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { WattError } from '../errors.ts'
+import { type Currency, isCurrency } from './currency.ts'
 
 // SPEC-155. A ledger's word on an account at one moment: what it holds, and which entries of the journal moved it. It
 // names each by its hash and the journal's last entry by its own, so that what it told one and what it shows another
 // can be compared later.
 
-/** The accounts that one owner has: free, reserved and short WATT, free and reserved EEA. */
+/** The accounts that every owner has: free, reserved and short WATT, free and reserved EEA. */
 export const holdingClasses = ['owner', 'held', 'grid', 'eea', 'eea-held'] as const
 export type HoldingClass = (typeof holdingClasses)[number]
 
+/** The accounts of an owner who has or had money of a currency: free and reserved. */
+export type MoneyClass = `money:${string}` | `money-held:${string}`
+
+/** What an account's name says before its owner. */
+export type HoldingName = HoldingClass | MoneyClass
+
 /** What an owner has, in base units. */
-export type Holdings = Readonly<Record<HoldingClass, bigint>>
+export type Holdings = Readonly<Record<HoldingClass, bigint>> & { readonly [name: MoneyClass]: bigint }
 
 /** An entry of the journal by its number and its hash. */
 export type NamedEntry = readonly [id: number, hash: string]
@@ -56,7 +63,7 @@ const shape = v.strictObject({
   inquiry: hash,
   account: v.string(),
   at: count,
-  holdings: v.strictObject(v.entriesFromList(holdingClasses, amount)),
+  holdings: v.objectWithRest(v.entriesFromList(holdingClasses, amount), amount),
   orders: count,
   entries: count,
   journal: hash,
@@ -68,7 +75,7 @@ const shape = v.strictObject({
 /** Signs a statement with the ledger's key. */
 export function signStatement(facts: StatementFacts, signer: Signer): string {
   const { inquiry, account, at, orders, entries, journal, from, lines, more } = facts
-  const holdings = Object.fromEntries(holdingClasses.map((name) => [name, facts.holdings[name].toString()]))
+  const holdings = Object.fromEntries(namesIn(facts.holdings).map((name) => [name, facts.holdings[name]?.toString()]))
   const ledger = formatPublicKey(signer.publicKey)
   const content = { v: 1, ledger, inquiry, account, at, holdings, orders, entries, journal, from, lines, more }
   return signDocument('WATT-STATEMENT', content, signer)
@@ -83,16 +90,50 @@ export function parseStatement(text: string, verifier?: SignatureVerifier): Stat
   if (!isSignedBy(document, ledger, verifier)) {
     throw new WattError('receipt/invalid', `statement of '${content.account}': not signed by the key it names`)
   }
-  return { ...rest, ledger, holdings: toHoldings((name) => BigInt(holdings[name])), text }
+  return { ...rest, ledger, holdings: readHoldings(holdings, content.account), text }
 }
 
-/** Holdings made class by class. */
-export function toHoldings(amountOf: (name: HoldingClass) => bigint): Holdings {
+function readHoldings(amounts: Readonly<Record<string, string>>, account: string): Holdings {
+  const currencies = currenciesIn(amounts)
+  // Of each currency both, and nothing that is no account of an owner.
+  const names = namesIn(amounts)
+  if (names.length < Object.keys(amounts).length || names.some((name) => amounts[name] === undefined)) {
+    throw new WattError('receipt/invalid', `statement of '${account}': holdings: ${Object.keys(amounts)}`)
+  }
+  return toHoldings((name) => BigInt(amounts[name] ?? '0'), currencies)
+}
+
+/** Holdings made class by class; with money of these currencies. */
+export function toHoldings(amountOf: (name: HoldingName) => bigint, currencies: readonly Currency[] = []): Holdings {
+  const money = currencies.flatMap(moneyClasses).map((name) => [name, amountOf(name)] as const)
   return {
     owner: amountOf('owner'),
     held: amountOf('held'),
     grid: amountOf('grid'),
     eea: amountOf('eea'),
     'eea-held': amountOf('eea-held'),
+    ...Object.fromEntries(money),
   }
+}
+
+function moneyClasses(currency: Currency): readonly [MoneyClass, MoneyClass] {
+  return [`money:${currency}`, `money-held:${currency}`]
+}
+
+/** The currencies that are told of in holdings, in the order of the alphabet. */
+export function currenciesIn(holdings: Readonly<Record<string, unknown>>): readonly Currency[] {
+  const codes = Object.keys(holdings).flatMap((name) => /^money(?:-held)?:(.*)$/.exec(name)?.[1] ?? [])
+  return [...new Set(codes)].toSorted().filter(isCurrency)
+}
+
+/** The accounts of one owner that holdings tell of, by what their names say before the owner. */
+export function namesIn(holdings: Readonly<Record<string, unknown>>): readonly HoldingName[] {
+  return [...holdingClasses, ...currenciesIn(holdings).flatMap(moneyClasses)]
+}
+
+/** What an account's name says before its owner; undefined where it is none of this owner's. */
+export function holdingOf(account: string, owner: string): HoldingName | undefined {
+  if (!account.endsWith(`:${owner}`)) return undefined
+  const name = account.slice(0, -owner.length - 1)
+  return namesIn({ [name]: 0n }).find((known) => known === name)
 }

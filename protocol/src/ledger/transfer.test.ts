@@ -7,6 +7,7 @@ import { hashText, toUpperHex } from '../bytes.ts'
 import { decodeDerSignature, encodeDerSignature } from '../der.ts'
 import { signDocument } from '../document.ts'
 import { WattError } from '../errors.ts'
+import { isCurrency } from './currency.ts'
 import { maxTransferLength, parseTransfer, signTransfer, type TransferFacts } from './transfer.ts'
 import { parseTransferAnswer, signTransferAnswer } from './transfer-answer.ts'
 
@@ -23,7 +24,9 @@ const target = fc.oneof(
 const amount = fc.bigInt({ min: 1n, max: 10n ** 18n - 1n })
 const time = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
 const id = fc.stringMatching(/^[0-9a-f]{64}$/)
-const asset = fc.constantFrom('WATT' as const, 'EEA' as const)
+const [eur] = ['EUR'].filter(isCurrency)
+const asset = fc.constantFrom('WATT' as const, 'EEA' as const, eur!)
+const payout = fc.stringMatching(/^[!#-[\]-{}~][ !#-[\]-{}~]{0,139}$/)
 const facts: fc.Arbitrary<TransferFacts> = fc
   .tuple(
     fc.record({
@@ -40,6 +43,7 @@ const facts: fc.Arbitrary<TransferFacts> = fc
         { requiredKeys: ['kind', 'reservation'] },
       ),
       fc.record({ kind: fc.constant('void' as const), reservation: id }),
+      fc.record({ kind: fc.constant('withdraw' as const), asset: fc.constant(eur!), amount, payout, heldUntil: time }),
     ),
   )
   .filter(([terms, act]) => !('to' in act) || act.to !== terms.account)
@@ -117,7 +121,8 @@ test('SPEC-151: one order has one text, even where another one is signed well', 
     'an amount as a number': body.replace('"1500"', '1500'),
     'an amount beyond 18 digits': body.replace('"1500"', `"1${'0'.repeat(18)}"`),
     'no nonce': body.replace('"nonce":1', '"nonce":0'),
-    'another asset': body.replace('"WATT"', '"EUR"'),
+    'another asset': body.replace('"WATT"', '"EURO"'),
+    'an asset in small letters': body.replace('"WATT"', '"eur"'),
     'another kind': body.replace('"pay"', '"mint"'),
     'a payment that is held': body.replace('"amount":"1500"', '"amount":"1500","heldUntil":5'),
     'to itself': body.replace('"to":"bea"', `"to":"${account}"`),
@@ -131,6 +136,29 @@ test('SPEC-151: one order has one text, even where another one is signed well', 
   }
   t.is(codeOf(`${good}${' '.repeat(maxTransferLength)}`), 'transfer/invalid')
   t.is(codeOf(good.replace('WATT-TRANSFER', 'WATT-CERT')), 'transfer/invalid')
+})
+
+test('SPEC-151: a withdrawal is of money, and tells where to in plain characters', (t) => {
+  const act = { kind: 'withdraw', asset: eur!, amount: 1250n, payout: 'ref 17', heldUntil: 1_795_999_999_999 } as const
+  const { text } = signTransfer({ ledger, account, nonce: 1, expiresAt: 1_795_251_600_000, ...act }, ada)
+  t.like(parseTransfer(text), act)
+  const content = text.split('|')[1]!
+  t.is(codeOf(signBody(content)), 'taken')
+  for (const [what, altered] of Object.entries({
+    'of WATT': content.replace('"EUR"', '"WATT"'),
+    'of EEA': content.replace('"EUR"', '"EEA"'),
+    'to nowhere': content.replace('"ref 17"', '""'),
+    'to a blank': content.replace('"ref 17"', '" "'),
+    'to more than 140 characters': content.replace('ref 17', 'x'.repeat(141)),
+    'to what needs an escape': content.replace('ref 17', '\\\\'),
+    'to what is no ASCII': content.replace('ref 17', '\\u00e4'),
+    'to somebody here': content.replace('"amount"', '"to":"bea","amount"'),
+    'for ever': content.replace(/,"heldUntil":\d+/, ''),
+    'another order of keys': content.replace(/("payout":"ref 17"),("heldUntil":\d+)/, '$2,$1'),
+  })) {
+    t.not(altered, content, what)
+    t.is(codeOf(signBody(altered)), 'transfer/invalid', what)
+  }
 })
 
 test('SPEC-151: the signature is low-s, by the key in the text, and the key is that of the account', (t) => {

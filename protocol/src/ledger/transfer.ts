@@ -11,13 +11,17 @@ import {
 import { decodeWith, integerBetween } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { WattError } from '../errors.ts'
+import { type Currency, isCurrency } from './currency.ts'
 
 // SPEC-151, SPEC-152. What a wallet orders of a ledger, signed. The text says everything that the order depends on, so
 // it cannot be replayed here or elsewhere, and whoever has it can check it with nothing else.
 
-/** What can be transferred: WATT, in base units of one watt-hour, and EEA. */
-export const transferAssets = ['WATT', 'EEA'] as const
-export type TransferAsset = (typeof transferAssets)[number]
+/** What can be ordered: WATT, in base units of one watt-hour, EEA, and money, in the currency's minor unit. */
+export type TransferAsset = 'WATT' | 'EEA' | Currency
+
+export function isTransferAsset(text: unknown): text is TransferAsset {
+  return text === 'WATT' || text === 'EEA' || (typeof text === 'string' && isCurrency(text))
+}
 
 /** The longest text of an order or an answer, in bytes. */
 export const maxTransferLength = 2048
@@ -54,8 +58,26 @@ export interface Settle {
   readonly amount?: bigint
 }
 
+/** Takes money out of the ledger: it is held until the operator has paid it, or has let it go. */
+export interface Withdraw {
+  readonly kind: 'withdraw'
+  readonly asset: Currency
+  /** In the currency's minor unit, above zero. */
+  readonly amount: bigint
+  /**
+   * Where it is to be paid, as agreed with the operator: 1 to 140 printable ASCII characters without `"`, `\` and `|`. Who
+   * audits the journal reads it: no number of a bank account.
+   */
+  readonly payout: string
+  /** When what was not paid goes back, in ms since 1970. */
+  readonly heldUntil: number
+}
+
+/** What an order asks for. */
+export type TransferAct = Give | Settle | Withdraw
+
 /** What an order says; the key is the signer's. */
-export type TransferFacts = Terms & (Give | Settle)
+export type TransferFacts = Terms & TransferAct
 
 /** A signed order. */
 export type Transfer = TransferFacts & {
@@ -83,7 +105,23 @@ const terms = {
   nonce,
   expiresAt: time,
 }
-const give = { asset: v.picklist(transferAssets), to: account, amount }
+const give = {
+  asset: v.custom<TransferAsset>(isTransferAsset, 'expected WATT, EEA or the three letters of a currency'),
+  to: account,
+  amount,
+}
+const withdraw = {
+  asset: v.custom<Currency>(
+    (text) => typeof text === 'string' && isCurrency(text),
+    'expected the three letters of a currency',
+  ),
+  amount,
+  payout: v.pipe(
+    v.string(),
+    v.regex(/^(?=.*\S)[ !#-[\]-{}~]{1,140}$/, 'expected 1 to 140 printable ASCII characters without ", \\ and |'),
+  ),
+  heldUntil: time,
+}
 
 // The order of the keys is the order in the text.
 const shape = v.variant('kind', [
@@ -91,6 +129,7 @@ const shape = v.variant('kind', [
   v.strictObject({ ...terms, kind: v.literal('reserve'), ...give, heldUntil: time }),
   v.strictObject({ ...terms, kind: v.literal('post'), reservation: id, amount: v.exactOptional(amount) }),
   v.strictObject({ ...terms, kind: v.literal('void'), reservation: id }),
+  v.strictObject({ ...terms, kind: v.literal('withdraw'), ...withdraw }),
 ])
 type Content = v.InferOutput<typeof shape>
 
@@ -106,10 +145,15 @@ export function signTransfer(facts: TransferFacts, signer: Signer): Transfer {
   return parseTransfer(signDocument(orders, content, signer))
 }
 
-function toContent(act: Give | Settle): object {
-  return 'reservation' in act
-    ? { kind: act.kind, reservation: act.reservation, amount: act.amount?.toString() }
-    : { kind: act.kind, asset: act.asset, to: act.to, amount: act.amount.toString(), heldUntil: act.heldUntil }
+function toContent(act: TransferAct): object {
+  if ('reservation' in act) {
+    return { kind: act.kind, reservation: act.reservation, amount: act.amount?.toString() }
+  }
+  const { kind, asset, heldUntil } = act
+  const amount = act.amount.toString()
+  return 'payout' in act
+    ? { kind, asset, amount, payout: act.payout, heldUntil }
+    : { kind, asset, to: act.to, amount, heldUntil }
 }
 
 /**
@@ -152,6 +196,10 @@ function inOrder(content: Content): object {
     const { kind, asset, to, amount } = act
     return { ...head, kind, asset, to, amount, heldUntil: act.kind === 'reserve' ? act.heldUntil : undefined }
   }
+  if (act.kind === 'withdraw') {
+    const { kind, asset, amount, payout, heldUntil } = act
+    return { ...head, kind, asset, amount, payout, heldUntil }
+  }
   return { ...head, kind: act.kind, reservation: act.reservation, amount: act.kind === 'post' ? act.amount : undefined }
 }
 
@@ -171,5 +219,9 @@ function toFacts(content: Content): TransferFacts {
     }
     case 'void':
       return { ...head, kind: content.kind, reservation: content.reservation }
+    case 'withdraw': {
+      const { kind, asset, amount, payout, heldUntil } = content
+      return { ...head, kind, asset, amount: BigInt(amount), payout, heldUntil }
+    }
   }
 }
