@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fromHex, makeSigner, type Signer } from '@wattline/protocol'
+import { connectAsync } from 'mqtt'
 import { Program, runCommand } from '../src/demo/programs.ts'
 import { makeRandom } from '../src/random.ts'
 import type { Line } from './line.ts'
@@ -12,6 +13,21 @@ export function readDeviceKey(line: Line, meter: string): Signer {
   const secret = fromHex(readFileSync(path, 'latin1').trim())
   if (secret === undefined) throw new Error(`${path}: no key`)
   return makeSigner(secret)
+}
+
+/** Sends a record as somebody else than the gateway; gives the code that it is put aside with. */
+export async function publishAsThief(line: Line, meter: string, text: string): Promise<string> {
+  const client = await connectAsync(line.mqttUrl, { clientId: 'thief' })
+  const from = line.ledger.log.length
+  await client.publishAsync(`wattline/v1/gw-1/${meter}/record`, text, { qos: 1 })
+  const { code } = await line.ledger.event(({ event }) => event === 'message.quarantined', from)
+  await client.endAsync()
+  return String(code)
+}
+
+/** What the gateway prints of its keys. */
+export async function certificatesOf({ house }: Line): Promise<string> {
+  return (await runCommand('gateway', ['certificates', '--config', house.gatewayConfig])).stdout
 }
 
 /** Gives a meter another key; the gateway is stopped. Throws with the command's own words where it failed. */

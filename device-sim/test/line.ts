@@ -77,6 +77,14 @@ export class Line {
     )
   }
 
+  /** What the ledger has confirmed of one metering point, once there is a receipt for each. */
+  async receiptOf(meter: string) {
+    const { points } = await this.until(({ points }) => points.every(({ receipt }) => receipt))
+    const receipt = points.find(({ id }) => id === meter)?.receipt
+    if (receipt === undefined || receipt === null) throw new Error(`no receipt of ${meter}`)
+    return receipt
+  }
+
   async exported(meter: string): Promise<string[]> {
     const args = ['export', '--config', this.house.gatewayConfig, '--meter', meter]
     return (await runCommand('gateway', args)).stdout.split('\n').filter((text) => text !== '')

@@ -20,3 +20,12 @@ test('SPEC-71: a session is the time of its start, and later than the one before
     [0, 1, 2, 60_000],
   )
 })
+
+test('SPEC-71: a ledger whose past session is not known begins at its clock, and is heard', (t) => {
+  const { engine, clock } = openRig(t)
+  const roof = new Device({ meter: 'roof', role: 'producer' })
+  const signer = testSigner(9101)
+  engine.db.write(() => engine.db.prepare('DELETE FROM receipt_session').run())
+  const { text } = new Receipts(engine, signer, clock).make(roof.id, { resend: false })
+  t.is(Number.parseInt(parseReceipt(text, signer.publicKey, fastVerifier).session, 16), clock.ms)
+})

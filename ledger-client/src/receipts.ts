@@ -78,7 +78,8 @@ function beginSession(db: Database, clock: Clock): string {
   const began = db.write(() =>
     db
       .prepare<[number], { began_at: number }>(
-        'UPDATE receipt_session SET began_at = max(began_at + 1, ?) RETURNING began_at',
+        `INSERT INTO receipt_session (id, began_at) VALUES (0, ?)
+         ON CONFLICT (id) DO UPDATE SET began_at = max(began_at + 1, excluded.began_at) RETURNING began_at`,
       )
       .get(clock.now()),
   )

@@ -11,6 +11,26 @@ import test from 'ava'
 import { Device, fastVerifier, openRig, quarantined } from '../test/rig.ts'
 import { auditLedger } from './audit/audit.ts'
 
+test('SPEC-36: a copy of a key that has gone freezes nothing: what waits at its place is of another key', (t) => {
+  const { engine } = openRig(t)
+  const roof = new Device({ meter: 'roof', role: 'producer' })
+  const thief = roof.signer
+  engine.ingest([roof.certificateMessage(), roof.read({ export: 0n }), roof.read({ export: 10n })])
+  const papers = { topic: roof.topic('certificate'), payload: Buffer.from(roof.rotate(9400).join('\n')) }
+  const missing = roof.read({ export: 20n })
+  const waiting = roof.read({ export: 30n })
+  t.is(engine.ingest([papers, waiting]).held, 1)
+  const { record } = parseOcmfText(roof.texts.at(-1) ?? '')
+  const lie = signRecord({ ...record, registers: { export: 31n } }, thief).text
+  t.is(engine.ingest([roof.message(lie)]).answers.get(roof.id)?.refusal?.code, 'point/revoked')
+  // Nor does one that came first keep the true one from its place.
+  const early = signRecord({ ...record, sequence: record.sequence + 1, previousHash: '0'.repeat(64) }, thief).text
+  engine.ingest([roof.message(early)])
+  t.is(engine.ingest([missing, roof.read({ export: 40n })]).accepted, 3)
+  t.is(engine.registry.get(roof.id)?.mintedWh, 40n)
+  t.deepEqual(auditLedger(engine.db, fastVerifier).faults, [])
+})
+
 const garbage: readonly (readonly [name: string, bytes: Uint8Array, code: string])[] = [
   ['empty', Buffer.alloc(0), 'message/unreadable'],
   ['noise', Buffer.from([0xff, 0x00, 0x41]), 'message/unreadable'],

@@ -112,7 +112,7 @@ function judgeText(point: Point, parsed: ParsedOcmf, source: Source, context: Ju
   }
   const key = findKey(point, parsed, context)
   if ('code' in key) return key
-  const rival = stored?.text ?? rivalText(point, place, hash, context)
+  const rival = stored?.text ?? rivalText(point, parsed, key, context)
   if (rival !== undefined) return { kind: 'equivocation', place, key, first: rival, second: source.text }
   if (key.last !== undefined && isAfter(place, key.last)) {
     const last = `${key.last.epoch}/${key.last.sequence}`
@@ -125,9 +125,12 @@ function isBeyondHead(point: Point, place: Place): boolean {
   return point.head === undefined || isAfter(place, point.head)
 }
 
-function rivalText(point: Point, place: Place, hash: string, { records }: JudgeContext): string | undefined {
-  const rival = records.heldRival(point, place, hash)
-  return rival === undefined ? undefined : bytesToAscii(rival)
+// SPEC-36: by the same key. What waits in an epoch that nobody has entered yet may be another key's, and two keys tell no
+// two stories: whoever has copied a key that has gone could have the point frozen else.
+function rivalText(point: Point, { record, hash }: ParsedOcmf, { key }: PointKey, context: JudgeContext) {
+  const rivals = context.records.heldRivals(point, record, hash).filter((bytes) => !isFrame(bytes))
+  const texts = rivals.flatMap((bytes) => bytesToAscii(bytes) ?? [])
+  return texts.find((text) => verifyParsed(parseOcmfText(text), key, context.verifier).ok)
 }
 
 // An epoch belongs to the key that opened it. A new one may be opened by the latest key, or by an older one as long

@@ -28,6 +28,8 @@ export interface HouseOptions {
   readonly intervalSeconds?: number
   /** Without it there are no chargers. */
   readonly charging?: HouseCharging
+  /** How the ledger meets metering points; `open` where it is left out. */
+  readonly enrolment?: 'open' | 'signed'
 }
 
 /**
@@ -103,7 +105,7 @@ export function writeHouse(folder: string, ports: HousePorts, options: HouseOpti
     }),
     ledgerConfig: write('ledger.yaml', {
       version: 1,
-      ledger: { dataDir: './ledger', backend: 'sqlite', enrolment: 'open' },
+      ledger: { dataDir: './ledger', backend: 'sqlite', enrolment: options.enrolment ?? 'open' },
       mqtt:
         options.brokerUrl === undefined
           ? { embedded: { host: '127.0.0.1', port: ports.mqtt } }

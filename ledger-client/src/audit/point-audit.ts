@@ -48,13 +48,21 @@ interface EntryRow {
 
 type Note = v.InferOutput<typeof noteShape>
 
+/** An order that waits for its place. */
+interface Waiting {
+  readonly entry: number
+  readonly after: Place
+  /** Where the point will stand. */
+  readonly behind?: string
+}
+
 /** What the journal says of one point so far. */
 interface Expected {
   terms: Terms | undefined
   /** SPKI to the last place; `unknown` where an older program did not write it down. */
   readonly keys: Map<string, string>
   frozen: number | undefined
-  pending: { readonly entry: number; readonly after: Place; readonly documents: Documents } | undefined
+  pending: (Waiting & { readonly documents: Documents }) | undefined
   orderAt: number
   readonly memberships: string[]
 }
@@ -73,6 +81,8 @@ class PointAudit {
   readonly #points = new Map<string, Expected>()
   readonly #memberships: readonly Membership[]
   readonly #swaps: SwapAudit
+  /** SPEC-93: by account, the first key that spoke for it. */
+  readonly #owners = new Map<string, string>()
 
   constructor(db: Database, faults: Faults) {
     this.#db = db
@@ -93,6 +103,27 @@ class PointAudit {
       else this.#faults.add(`entry ${row.id}`, 'journal/broken', `its note is no note of a '${row.kind}'`)
     }
     this.#swaps.compare(this.#stated, this.#faults)
+    this.#compareOwners()
+  }
+
+  #compareOwners(): void {
+    const rows = this.#db.prepare<[], { owner: string; key: string }>('SELECT owner, key FROM owner_key').all()
+    const told = new Map(rows.map(({ owner, key }) => [owner, key]))
+    for (const owner of new Set([...this.#owners.keys(), ...told.keys()])) {
+      const [expected, got] = [this.#owners, told].map((keys) => keys.get(owner) ?? 'none')
+      if (expected === got) continue
+      const words = `key ...${expected?.slice(-16)} speaks for it by the journal, its row says ...${got?.slice(-16)}`
+      this.#faults.add(`account owner:${owner}`, 'journal/broken', words)
+    }
+  }
+
+  // An account belongs to the first key that spoke for it, at whatever point.
+  #bindOwner(owner: string, key: string): void {
+    const bound = this.#owners.get(owner) ?? key
+    this.#owners.set(owner, bound)
+    if (bound === key) return
+    const words = `...${key.slice(-16)} speaks for account '${owner}', its key is ...${bound.slice(-16)}`
+    throw new WattError('order/wrong-key', words)
   }
 
   #step(row: EntryRow, note: Note): void {
@@ -123,10 +154,13 @@ class PointAudit {
       throw new WattError('journal/broken', `the order names ${formatPlace(action.after)}, the entry another place`)
     }
     const signed = { order, consents: documents.consents }
-    if (action.do === 'transfer') checkConsent(signed, action.to, 'the new owner')
-    else for (const name of [point.terms.behind, action.behind]) this.#checkNeighbour(signed, name)
+    if (action.do === 'transfer') {
+      checkConsent(signed, action.to, 'the new owner')
+      this.#bindOwner(action.owner, action.to)
+    } else for (const name of [point.terms.behind, action.behind]) this.#checkNeighbour(signed, name)
     point.orderAt = order.issuedAt
-    point.pending = { entry: id, after: note.after, documents }
+    const behind = action.do === 'move' ? action.behind : undefined
+    point.pending = { entry: id, after: note.after, documents, ...(behind === undefined ? {} : { behind }) }
   }
 
   #checkNeighbour(signed: Parameters<typeof checkConsent>[0], name: string | undefined): void {
@@ -190,6 +224,7 @@ class PointAudit {
       if (owner !== stated.terms.owner || signer !== stated.terms.ownerKey) {
         throw new WattError('journal/broken', `'${owner}' has signed, the terms name '${stated.terms.owner}'`)
       }
+      this.#bindOwner(owner, signer)
     } else if (before !== undefined && waited === undefined) {
       checkSigner(order, before)
       checkYouth(order, point.orderAt)
@@ -298,8 +333,10 @@ function formatPlace({ epoch, sequence }: Place): string {
   return `${epoch}/${sequence}`
 }
 
-function formatPending(pending: { readonly entry: number; readonly after: Place } | undefined): string {
-  return pending === undefined ? 'none' : `${pending.entry} after ${formatPlace(pending.after)}`
+function formatPending(pending: Waiting | undefined): string {
+  if (pending === undefined) return 'none'
+  const { entry, after, behind } = pending
+  return `${entry} after ${formatPlace(after)}${behind === undefined ? '' : ` to behind ${behind}`}`
 }
 
 function formatMembership({ parent, fromAt, fromMark, untilAt, untilMark }: Membership): string {

@@ -20,6 +20,7 @@ import { tagOf } from '../store/records.ts'
 import type { StatedTerms } from './journal-audit.ts'
 import type { Faults } from './report.ts'
 import type { SignatureAudit } from './signature-audit.ts'
+import { TreeAudit } from './tree-audit.ts'
 import { type Accepted, checkHead, checkSums, type EntryLine, FoundFault, type Row, type Walk } from './walk.ts'
 
 interface Parts {
@@ -35,6 +36,7 @@ export class RecordAudit {
   readonly #terms: ReadonlyMap<number, StatedTerms>
   readonly #below: BookedBelow
   readonly #storageStart: bigint
+  readonly #tree: TreeAudit
   readonly #rows: Statement<[number], Row>
   readonly #entry: Statement<[string], EntryLine>
   readonly #epochs: Statement<[number], { epoch: bigint; key: string }>
@@ -50,8 +52,9 @@ export class RecordAudit {
     this.#terms = terms
     this.#below = new BookedBelow(db, registry)
     this.#storageStart = BigInt(readStorageStart(db))
+    this.#tree = new TreeAudit(db, registry, terms)
     this.#rows = db.prepareWide(
-      `SELECT id, epoch, sequence, hash, tag, text, taken_at, terms, outcome, net_wh, booked_wh, settled
+      `SELECT id, epoch, sequence, hash, tag, text, taken_at, terms, outcome, base_at, net_wh, booked_wh, settled
        FROM record WHERE point = ? ORDER BY epoch, sequence`,
     )
     this.#epochs = db.prepareWide(
@@ -198,6 +201,7 @@ export class RecordAudit {
     if (row.terms !== walk.terms) checkOrder(walk, row, stated)
     walk.terms = row.terms
     const count = countRecord(walk.base, record, stated.terms)
+    checkBaseTime(walk, row, count)
     walk.base = count.base
     walk.netWh += count.energy.export - count.energy.import
     if (count.outcome !== row.outcome || walk.netWh !== row.net_wh) {
@@ -217,7 +221,9 @@ export class RecordAudit {
   }
 
   #expectedBooking(walk: Walk, row: Row, { record, count, terms }: Judged): Booked {
-    if (row.booked_wh === null || row.settled !== null) walk.session = undefined
+    const asParent = row.booked_wh === null || row.settled !== null
+    this.#tree.checkBooker(walk.point, { record: row.id, asParent })
+    if (asParent) walk.session = undefined
     if (row.booked_wh === null) {
       walk.unsettled = true
       return nothing
@@ -240,6 +246,7 @@ export class RecordAudit {
         throw new FoundFault('journal/broken', 'its remainder was passed over')
       return nothing
     }
+    this.#tree.checkWaited(walk.point, { record: row.id, at: row.taken_at, mark: row.settled })
     const restarts = this.#below.restarts(walk.point, row.epoch, row.sequence)
     const childrenWh = this.#below.sum(walk.point, { at: row.taken_at, restarts, mark: row.settled })
     const { burnWh, carriedWh } = settleRemainder(walk.bookedWh, row.net_wh, childrenWh)
@@ -258,6 +265,7 @@ export class RecordAudit {
       outWh: amountOf(accountOf.discharged(point.id)),
     }
     const { mintWh, burnWh, inWh, outWh, kind } = expected
+    if (entry !== undefined && kind !== 'remainder') this.#tree.checkOwnBooking(point, entry.id)
     const moves = mintWh > 0n || burnWh > 0n || inWh > 0n || outWh > 0n
     const isRight = entry === undefined ? !moves : moves && entry.kind === kind
     const isExact = found.mintWh === mintWh && found.burnWh === burnWh && found.inWh === inWh && found.outWh === outWh
@@ -266,6 +274,13 @@ export class RecordAudit {
     const wanted = `${describeMoves(expected)} as '${kind}'`
     throw new FoundFault('journal/broken', `claim ${claim}: ${wanted}, ${where ?? 'no entry books it'}`)
   }
+}
+
+// SPEC-84: a parent's remainder leaves out what its children booked between these two times, where its count began anew.
+function checkBaseTime({ base }: Walk, { base_at: told }: Row, { outcome }: Count): void {
+  const expected = outcome === 'counted' || outcome === 'base' ? base?.takenAt : undefined
+  if ((told === null ? undefined : Number(told)) === expected) return
+  throw new FoundFault('storage/corrupt', `counts on from the register of ${expected ?? 'none'}, the row says ${told}`)
 }
 
 // SPEC-94: an order counts from the first record after its place, or after the session that was open there.

@@ -35,7 +35,8 @@ export class SealAudit {
         records++
         while (waiting[0]?.records === records) compareSeen(waiting.shift(), digest, faults)
       }
-      if (digest === block.digest && records === block.records) this.#keep(block)
+      const isNext = block.block === before.block + 1
+      if (isNext && digest === block.digest && records === block.records) this.#keep(block)
       else this.#broken.push(block)
       // A block that is broken must not break the ones after it: each goes on from what the one before says.
       before = block

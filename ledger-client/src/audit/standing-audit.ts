@@ -2,6 +2,7 @@ import {
   formatPublicKey,
   isEquivocation,
   parseCertificate,
+  parseOcmfText,
   parsePublicKey,
   type SignatureVerifier,
   WattError,
@@ -64,7 +65,8 @@ export class StandingAudit {
       else if (row.kind === 'freeze') this.#checkFreeze(point, row)
       else this.#checkRevocation(point, row)
     }
-    this.#checkCertificates()
+    this.#checkCertificates(points)
+    this.#checkFinalPlaces()
   }
 
   // The terms in force are the last ones that the journal states.
@@ -127,7 +129,7 @@ export class StandingAudit {
     )
     for (const { name, epoch, sequence, key, first, second, entry } of rows.iterate()) {
       const place = formatPlace(name, { epoch, sequence })
-      if (!this.#holds({ key, first, second })) {
+      if (!this.#holds({ epoch, sequence, key, first, second })) {
         this.#faults.add(place, 'record/equivocation', 'the stored proof does not hold')
       }
       const stated = this.#stated.get(name)?.some((terms) => terms.key === key && terms.entry < entry)
@@ -137,20 +139,39 @@ export class StandingAudit {
     }
   }
 
-  #holds({ key, first, second }: Pick<ProofRow, 'key' | 'first' | 'second'>): boolean {
+  #holds({ epoch, sequence, key, first, second }: Omit<ProofRow, 'name' | 'entry'>): boolean {
     try {
+      const { record } = parseOcmfText(first)
+      if (record.epoch !== epoch || record.sequence !== sequence) return false
       return isEquivocation({ publicKey: parsePublicKey(key), first, second }, this.#verifier)
     } catch (error) {
-      if (error instanceof WattError) return false // the key is damaged
+      if (error instanceof WattError) return false // the key or the text is damaged
       throw error
     }
   }
 
-  #checkCertificates(): void {
+  // SPEC-170: receipts are given for these places. The row of no point only says that a chain counts.
+  #checkFinalPlaces(): void {
+    const rows = this.#db.prepare<[], Place & { point: number; name: string | null }>(
+      `SELECT final_place.point, name, final_place.epoch, final_place.sequence FROM final_place
+       LEFT JOIN point ON point.id = final_place.point
+       LEFT JOIN record ON record.point = final_place.point AND record.epoch = final_place.epoch
+         AND record.sequence = final_place.sequence AND record.hash = final_place.hash
+       WHERE final_place.point <> 0 AND record.id IS NULL`,
+    )
+    for (const { point, name, epoch, sequence } of rows.iterate()) {
+      const problem = `final up to ${epoch}/${sequence}, where no such record is`
+      this.#faults.add(`point ${name ?? `in row ${point}`}`, 'storage/corrupt', problem)
+    }
+  }
+
+  #checkCertificates(points: readonly Point[]): void {
+    const certified = new Set<string>()
     const rows = this.#db.prepare<[], { point: string; hash: string; key: string; text: string }>(
       'SELECT point, hash, key, text FROM certificate',
     )
     for (const { point, hash, key, text } of rows.iterate()) {
+      certified.add(point)
       const place = `certificate ${hash.slice(0, 8)} of ${point}`
       try {
         const certificate = parseCertificate(text)
@@ -161,6 +182,12 @@ export class StandingAudit {
         if (!(error instanceof WattError)) throw error
         this.#faults.add(place, 'certificate/invalid', error.message)
       }
+    }
+    // The point above waits for whoever has a certificate, and for nobody else who has not spoken (SPEC-84).
+    for (const { id, certified: told } of points) {
+      const expected = certified.has(id)
+      const words = `a certificate of it is ${expected ? '' : 'not '}here, its row says otherwise`
+      if (told !== expected) this.#faults.add(`point ${id}`, 'storage/corrupt', words)
     }
   }
 }

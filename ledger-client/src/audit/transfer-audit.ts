@@ -34,6 +34,12 @@ interface ReservationRow {
   readonly closed: bigint | null
 }
 
+/** A reservation and the entry that made it. */
+interface Reserved {
+  readonly order: ReservationOrder
+  readonly entry: number
+}
+
 const correctionNote = v.strictObject({
   corrects: v.number(),
   amount: v.exactOptional(amountText),
@@ -48,7 +54,7 @@ export class TransferAudit {
   readonly #entry: Statement<[number], Omit<Entry, 'postings'>>
   readonly #postings: Statement<[number], Posting>
   readonly #row: Statement<[string], ReservationRow>
-  readonly #open = new Map<string, { readonly order: ReservationOrder; readonly entry: number }>()
+  readonly #open = new Map<string, Reserved>()
   readonly #incoming = new Map<string, bigint>()
   readonly #limits = new Map<string, { readonly most: bigint; readonly entry: number }>()
   #reservations = 0
@@ -95,26 +101,20 @@ export class TransferAudit {
     if (rows !== this.#reservations) {
       faults.add('reservations', 'storage/corrupt', `${this.#reservations} by the journal, ${rows} rows`)
     }
-    for (const [id, { order, entry }] of this.#open) {
-      const row = this.#row.get(id)
-      const { asset, amount, expiresAt } = order
-      const expected = [entry, asset, recipientOf(order)?.owner ?? '', amount, expiresAt, null].join()
-      const got = row === undefined ? 'nothing' : Object.values(row).join()
-      if (got === expected) continue
-      faults.add(`entry ${entry}`, 'storage/corrupt', `reservation ${id} is open: its row is ${expected}, got ${got}`)
+    for (const { order, entry } of this.#open.values()) {
+      const problem = this.#findOtherRow({ order, entry })
+      if (problem !== undefined) faults.add(`entry ${entry}`, 'storage/corrupt', problem)
     }
     const limits = this.#db
       .prepareWide<[], { owner: string; asset: Asset; most: bigint; entry: bigint }>('SELECT * FROM account_limit')
       .all()
-    for (const { owner, asset, most } of limits) {
+    for (const { owner, asset, most, entry } of limits) {
       const stated = this.#limits.get(keyOf(owner, asset))
-      if (stated?.most === most) continue
-      const expected = stated === undefined ? 'no limit' : `at most ${stated.most}`
-      faults.add(
-        `account ${isAsset(asset) ? accountsFor(asset).free(owner) : owner}`,
-        'storage/corrupt',
-        `${expected} expected, got ${most}`,
-      )
+      if (stated?.most === most && BigInt(stated.entry) === entry) continue
+      const expected = stated === undefined ? 'no limit' : `at most ${stated.most} by entry ${stated.entry}`
+      // Nothing says that the asset which the row names is one.
+      const account = isAsset(asset) ? accountsFor(asset).free(owner) : `${asset} of ${owner}`
+      faults.add(`account ${account}`, 'storage/corrupt', `${expected} expected, got ${most} by entry ${entry}`)
     }
     if (limits.length < this.#limits.size) {
       faults.add('limits', 'storage/corrupt', `${this.#limits.size} by the journal, ${limits.length} rows`)
@@ -146,8 +146,9 @@ export class TransferAudit {
 
   #expectClosing(entry: Entry): readonly Posting[] {
     const { reservation: id, amount, reference } = readClosing(entry)
-    const order = this.#open.get(id)?.order
-    if (order === undefined) throw broken(`reservation ${id} is not open`)
+    const reserved = this.#open.get(id)
+    if (reserved === undefined) throw broken(`reservation ${id} is not open`)
+    const { order } = reserved
     const isExpiry = entry.kind === 'expire'
     if (isExpiry !== order.expiresAt <= entry.at) throw broken(`reservation ${id} expires at ${order.expiresAt}`)
     const isNamed = isExpiry ? entry.claim === claimOfExpiry(id) : orderIdOf(entry.claim) !== undefined
@@ -155,11 +156,19 @@ export class TransferAudit {
     checkClosing(order, { kind: entry.kind, claim: entry.claim, reference })
     if ((entry.kind === 'post') !== (amount !== undefined)) throw broken(`its amount is ${amount}`)
     if ((amount ?? 0n) > order.amount) throw broken(`${order.amount} were reserved, ${amount} are posted`)
-    const closed = this.#row.get(id)?.closed ?? undefined
-    if (closed !== BigInt(entry.id)) throw broken(`the row of reservation ${id} says closed by ${closed}`)
+    const problem = this.#findOtherRow(reserved, entry.id)
+    if (problem !== undefined) throw broken(problem)
     this.#open.delete(id)
     this.#addIncoming(order, -order.amount)
     return closingPostings(order, amount ?? 0n)
+  }
+
+  #findOtherRow({ order, entry }: Reserved, closed: number | null = null): string | undefined {
+    const { id, asset, amount, expiresAt } = order
+    const expected = [entry, asset, recipientOf(order)?.owner ?? '', amount, expiresAt, closed ?? 'open'].join()
+    const row = this.#row.get(id)
+    const got = row === undefined ? 'nothing' : Object.values({ ...row, closed: row.closed ?? 'open' }).join()
+    return got === expected ? undefined : `the row of reservation ${id} is ${expected}, got ${got}`
   }
 
   #expectCorrection(entry: Entry): readonly Posting[] {

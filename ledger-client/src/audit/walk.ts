@@ -12,6 +12,7 @@ export interface Row {
   readonly taken_at: bigint
   readonly terms: bigint
   readonly outcome: string
+  readonly base_at: bigint | null
   readonly net_wh: bigint
   readonly booked_wh: bigint | null
   readonly settled: bigint | null
@@ -69,6 +70,11 @@ export function checkHead({ point, previous, records }: Walk): void {
     const expected = head === undefined ? 'no record' : `${point.records} records up to ${head.epoch}/${head.sequence}`
     throw new FoundFault('chain/missing', `${expected} expected, ${records} are here; ${got}`)
   }
+  if (head === undefined || previous === undefined) return
+  // Receipts name this place, and whoever waits for the point asks this time.
+  const told = `${head.epoch}/${head.sequence} at ${head.takenAt}`
+  const found = `${previous.epoch}/${previous.sequence} at ${previous.taken_at}`
+  if (told !== found) throw new FoundFault('storage/corrupt', `its last record is ${found}, its row says ${told}`)
 }
 
 /** Whether a point's totals, base and open session are what its records come to. Throws a FoundFault. */

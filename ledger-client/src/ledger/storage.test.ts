@@ -226,7 +226,7 @@ test('SPEC-88: a record of a storage is followed to its entry and back, and bala
     /^storage +put in kWh +given back kWh +difference kWh\ngw-1\/battery +5\.000 +1\.250 +3\.750\n/m,
   )
   const shown = await runCommand(['trace', '--config', path, '--record', place])
-  t.regex(shown.stdout, /entry \d+: storage gw-1\/battery#\d+\/2 .*\n.*\ncharged:gw-1\/battery +-5\.000\n/)
+  t.regex(shown.stdout, /entry \d+: storage gw-1\/battery#\d+\/2 .*\n.*\ncharged:gw-1\/battery +-5\.000 kWh\n/)
 })
 
 /** Makes what a ledger looked like before storages were booked: their last entries are not there. */

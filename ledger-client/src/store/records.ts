@@ -197,10 +197,11 @@ export class Records {
     return rows
   }
 
-  /** A held text at a place whose payload is not the one with this hash. */
-  heldRival(point: Point, { epoch, sequence }: Place, hash: string): Uint8Array | undefined {
-    if (this.heldCount(point) === 0) return undefined
-    return this.#heldAt.all(point.rowId, epoch, sequence).find((row) => row.hash !== null && row.hash !== hash)?.payload
+  /** The held texts at a place whose payload is not the one with this hash. */
+  heldRivals(point: Point, { epoch, sequence }: Place, hash: string): readonly Uint8Array[] {
+    if (this.heldCount(point) === 0) return []
+    const rows = this.#heldAt.all(point.rowId, epoch, sequence)
+    return rows.flatMap((row) => (row.hash !== null && row.hash !== hash ? [row.payload] : []))
   }
 
   /** Takes out what may be accepted now that the head has moved, or that a certificate with a hash is on file. */
