@@ -23,8 +23,9 @@ import Sqlite from 'better-sqlite3'
 import type { AuditReport } from '../src/audit/report.ts'
 import { exitCodes } from '../src/exit-codes.ts'
 import { databaseFile } from '../src/store/database.ts'
+import type { PlantedFault } from './forge-entries.ts'
 import { makeFullLedger } from './full-ledger.ts'
-import { type PlantedFault, plantedFaults } from './planted-faults.ts'
+import { plantedFaults } from './planted-faults.ts'
 
 const [, , wanted = '1000000', folder, only = ''] = process.argv
 const fields = 20
