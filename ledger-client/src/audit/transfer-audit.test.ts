@@ -196,6 +196,14 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
     /'alice' has or is promised 810, at most 814/,
   ],
   [
+    'more money than a ledger takes',
+    (db) => {
+      const [note, much] = [{ ...brought, amount: `${10n ** 18n}` }, bring(10n ** 18n)]
+      forge(db, { kind: 'deposit', claim: 'order:x', note, postings: much })
+    },
+    /1000 EUR were deposited so far/,
+  ],
+  [
     'money that is handed on as no payment',
     (db) =>
       forge(db, {
