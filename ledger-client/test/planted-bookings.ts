@@ -1,5 +1,6 @@
 import type Sqlite from 'better-sqlite3'
-import { appendEntry, entry, lastOf, middle, type PlantedFault, rehashFrom, victim } from './planted-faults.ts'
+import { appendEntry, type PlantedFault, rehashFrom } from './forge-entries.ts'
+import { entry, lastOf, middle, victim } from './planted-faults.ts'
 
 // Bookings as a forger would write them who knows every rule of the journal by itself, but has no key of a meter.
 

@@ -1,20 +1,14 @@
 import { hash } from 'node:crypto'
 import { makeTimestamp, parseOcmfText, signRecord } from '@wattline/protocol'
 import type Sqlite from 'better-sqlite3'
-import { type Entry, hashEntry, type Posting } from '../src/ledger/journal.ts'
 import { tagOf } from '../src/store/records.ts'
+import { appendEntry, type PlantedFault, rehashFrom } from './forge-entries.ts'
 import { revokedKey } from './full-ledger.ts'
+import { moneyFaults } from './planted-money-faults.ts'
 import { testSigner } from './rig.ts'
 
 // What somebody who may write the database could do to it, or a disk. Each fault is planted in a transaction that is
 // rolled back; `verify` must name the code and the place.
-
-export interface PlantedFault {
-  readonly name: string
-  readonly code: string
-  readonly place: RegExp
-  plant(db: Sqlite.Database): void
-}
 
 interface Row {
   id: number
@@ -89,40 +83,6 @@ function append(db: Sqlite.Database, point: string, text: string): void {
 function timeOf(text: string): number {
   const time = /"TM":"([^ ]+)/.exec(text)![1]!
   return Date.parse(time.replace(',', '.').replace('+0000', 'Z'))
-}
-
-type EntryRow = Omit<Entry, 'postings'> & { previous_hash: string; hash: string }
-
-/** Hashes entries again from one on, as a forger would who knows how. */
-export function rehashFrom(db: Sqlite.Database, from: number): void {
-  const rows = db.prepare<[number], EntryRow>('SELECT * FROM entry WHERE id >= ? ORDER BY id').all(from)
-  let previous = rows[0]!.previous_hash
-  for (const { previous_hash: _previous, hash: _old, ...entry } of rows) {
-    const postings = db
-      .prepare<[number], Posting>('SELECT account, amount FROM posting WHERE entry = ? ORDER BY line')
-      .all(entry.id)
-    const digest = hashEntry(previous, { ...entry, postings })
-    db.prepare('UPDATE entry SET previous_hash = ?, hash = ? WHERE id = ?').run(previous, digest, entry.id)
-    previous = digest
-  }
-}
-
-/** Appends an entry as a forger would who knows how the journal is chained. */
-export function appendEntry(
-  db: Sqlite.Database,
-  entry: Partial<EntryRow>,
-  postings: readonly [string, number][],
-): void {
-  const last = db.prepare<[], EntryRow>('SELECT * FROM entry ORDER BY id DESC LIMIT 1').get()!
-  const row = { ...last, claim: null, ...entry, id: last.id + 1, previous_hash: last.hash }
-  db.prepare('INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)').run(
-    ...[row.id, row.at, row.kind, row.claim, row.point, row.note, row.previous_hash, row.hash],
-  )
-  for (const [line, [account, amount]] of postings.entries()) {
-    db.prepare('INSERT INTO posting VALUES (?, ?, ?, ?)').run(row.id, line, account, amount)
-    db.prepare('UPDATE balance SET amount = amount + ? WHERE account = ?').run(amount, account)
-  }
-  rehashFrom(db, row.id)
 }
 
 const sql = (text: string) => (db: Sqlite.Database) => void db.exec(text)
@@ -391,51 +351,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     place: entry,
     plant: sql(`DELETE FROM operator_act WHERE entry = (SELECT id FROM entry WHERE kind = 'revocation')`),
   },
-  {
-    name: 'a deposit of money that the operator has not signed',
-    code: 'operator/unsigned',
-    place: entry,
-    plant: (db) => {
-      const note = '{"asset":"EUR","owner":"alice","amount":"900","reference":"SEPA 9"}'
-      const amounts: [string, number][] = [
-        ['money-added:EUR', -900],
-        ['money:EUR:alice', 900],
-      ]
-      appendEntry(db, { kind: 'deposit', claim: 'order:money-more', point: null, note }, amounts)
-    },
-  },
-  {
-    name: 'an altered amount of a deposit, hashed anew',
-    code: 'operator/unsigned',
-    place: entry,
-    plant: (db) => {
-      const { id } = db.prepare<[], { id: number }>("SELECT id FROM entry WHERE kind = 'deposit'").get()!
-      db.exec(`UPDATE entry SET note = replace(note, '"5000"', '"6000"') WHERE id = ${id};
-        UPDATE posting SET amount = amount + 1000 * sign(amount) WHERE entry = ${id};
-        UPDATE balance SET amount = amount + 1000 WHERE account = 'money:EUR:alice';
-        UPDATE balance SET amount = amount - 1000 WHERE account = 'money-added:EUR'`)
-      rehashFrom(db, id)
-    },
-  },
-  {
-    name: 'a withdrawal of money that is paid twice',
-    code: 'journal/broken',
-    place: entry,
-    plant: (db) => {
-      const note = '{"reservation":"money-out","amount":"1200","reference":"SEPA 2"}'
-      const amounts: [string, number][] = [
-        ['money-held:EUR:alice', -1200],
-        ['money-removed:EUR', 1200],
-      ]
-      appendEntry(db, { kind: 'post', claim: 'order:money-again', point: null, note }, amounts)
-    },
-  },
-  {
-    name: 'an edited account of money',
-    code: 'journal/unbalanced',
-    place: /^account money:EUR:alice$/,
-    plant: sql(`UPDATE balance SET amount = amount + 5 WHERE account = 'money:EUR:alice'`),
-  },
+  ...moneyFaults,
   {
     name: 'a seal of other texts',
     code: 'storage/corrupt',

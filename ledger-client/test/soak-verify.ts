@@ -23,9 +23,10 @@ import Sqlite from 'better-sqlite3'
 import type { AuditReport } from '../src/audit/report.ts'
 import { exitCodes } from '../src/exit-codes.ts'
 import { databaseFile } from '../src/store/database.ts'
+import type { PlantedFault } from './forge-entries.ts'
 import { makeFullLedger, specialPoints } from './full-ledger.ts'
 import { plantedBookings } from './planted-bookings.ts'
-import { type PlantedFault, plantedFaults } from './planted-faults.ts'
+import { plantedFaults } from './planted-faults.ts'
 
 const [, , wanted = '1000000', folder, only = ''] = process.argv
 const fields = 20

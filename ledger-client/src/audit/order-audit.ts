@@ -43,6 +43,7 @@ export class OrderAudit {
   readonly #verifier: SignatureVerifier
   readonly #faults: Faults
   readonly #entry: Statement<[number], EntryRow>
+  readonly #reserved: Statement<[string], { note: string }>
   readonly #bindings = new Map<string, Binding[]>()
 
   constructor(db: Database, verifier: SignatureVerifier, faults: Faults) {
@@ -50,6 +51,7 @@ export class OrderAudit {
     this.#verifier = verifier
     this.#faults = faults
     this.#entry = db.prepare('SELECT id, kind, claim, note FROM entry WHERE id = ?')
+    this.#reserved = db.prepare(`SELECT note FROM entry WHERE claim = ? AND kind = 'reserve'`)
   }
 
   check(): void {
@@ -85,9 +87,18 @@ export class OrderAudit {
     if (entry?.claim !== claimOfOrder(order.id))
       throw broken(`its answer names entry ${answer.entry}, which is of another`)
     if (!doesAsOrdered(entry, order)) throw broken(`entry ${entry.id} is '${entry.kind}' ${entry.note}`)
+    this.#checkReceiver(order)
     const speaker = isAddress(order.account) ? order.signer : this.#speakerAt(order.account, entry.id)
     if (speaker === order.signer) return
     throw new WattError('transfer/forbidden', `signed by ${order.signer}; ${speaker ?? 'nobody'} spoke for the account`)
+  }
+
+  // Who reserves for another must not get it back by an order of their own.
+  #checkReceiver(order: Transfer): void {
+    if (!('reservation' in order)) return
+    const receiver = field(JSON.parse(this.#reserved.get(claimOfOrder(order.reservation))?.note ?? '{}'), 'to')
+    if (receiver === order.account) return
+    throw new WattError('transfer/forbidden', `reservation ${order.reservation.slice(0, 16)} is for '${receiver}'`)
   }
 
   #speakerAt(owner: string, entry: number): string | undefined {

@@ -196,6 +196,14 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
     /'alice' has or is promised 810, at most 814/,
   ],
   [
+    'more money than a ledger takes',
+    (db) => {
+      const [note, much] = [{ ...brought, amount: `${10n ** 18n}` }, bring(10n ** 18n)]
+      forge(db, { kind: 'deposit', claim: 'order:x', note, postings: much })
+    },
+    /1000 EUR were deposited so far/,
+  ],
+  [
     'money that is handed on as no payment',
     (db) =>
       forge(db, {
@@ -234,7 +242,7 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
   [
     'a reservation of money for somebody',
     (db) => db.exec("UPDATE reservation SET recipient = 'eve' WHERE id = 'w-open'"),
-    /w-open is open: its row is \d+,EUR,,100/,
+    /the row of reservation w-open is \d+,EUR,,100,\d+,open, got \d+,EUR,eve,/,
   ],
   ['a limit of what there is not', (db) => db.exec("INSERT INTO account_limit VALUES ('bob', 'x', 5, 1)"), /no limit/],
   ['a limit that is gone', (db) => db.exec('DELETE FROM account_limit'), /1 by the journal, 0 rows/],

@@ -1,6 +1,6 @@
 import { decodeWith, WattError, type Wh } from '@wattline/protocol'
 import * as v from 'valibot'
-import { type Asset, accountsFor, isAsset } from '../ledger/accounts.ts'
+import { type Asset, accountOf, accountsFor, isAsset } from '../ledger/accounts.ts'
 import { readLimit } from '../ledger/bounds.ts'
 import { claimOfCorrection, correctionPostings } from '../ledger/corrections.ts'
 import { genesisClaim, genesisPostings, holdersIn } from '../ledger/genesis.ts'
@@ -8,6 +8,7 @@ import type { Entry, Posting } from '../ledger/journal.ts'
 import { amountText, type ReservationOrder, type TransferOrder } from '../ledger/transfer-order.ts'
 import {
   checkClosing,
+  checkSupply,
   claimOfExpiry,
   claimOfOrder,
   closingPostings,
@@ -130,6 +131,7 @@ export class TransferAudit {
 
   #expectDeposit(entry: Entry): readonly Posting[] {
     const order = readDeposit(entry)
+    checkSupply(order, -this.#balanceOf(accountOf.moneyAdded(order.asset)))
     this.#checkRoom(order, order.amount)
     return depositPostings(order)
   }

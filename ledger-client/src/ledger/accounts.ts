@@ -69,7 +69,6 @@ export const accountOf = {
   moneyRemoved: (asset: Asset) => `money-removed:${asset}`,
 } as const
 
-/** The account that holds what an owner may use of an asset, and the one for what is reserved. */
 interface OwnersAccounts {
   readonly free: (owner: string) => string
   readonly held: (owner: string) => string
@@ -80,6 +79,7 @@ const ownersAccounts: Readonly<Record<(typeof assets)[number], OwnersAccounts>> 
   EEA: { free: (owner) => `eea:${owner}`, held: (owner) => `eea-held:${owner}` },
 }
 
+/** The account that holds what an owner may use of an asset, and the one for what is reserved. */
 export function accountsFor(asset: Asset): OwnersAccounts {
   if (!isCurrency(asset)) return ownersAccounts[asset]
   return { free: (owner) => `money:${asset}:${owner}`, held: (owner) => `money-held:${asset}:${owner}` }

@@ -162,7 +162,7 @@ test('SPEC-90: a limit holds for money, by currency; what a correction gives bac
   const rig = openRig(t)
   const { bounds, db, journal } = rig.engine
   db.write(() => bounds.set({ owner: 'alice', asset: eur, most: 5000n }))
-  const { entry } = run(rig, (transfers) => transfers.deposit(brought))
+  run(rig, (transfers) => transfers.deposit(brought))
   t.is(
     codeOf(rig, (transfers) => transfers.deposit({ ...brought, id: 'd-2', amount: 1n })),
     'transfer/over-limit',
@@ -172,7 +172,6 @@ test('SPEC-90: a limit holds for money, by currency; what a correction gives bac
   run(rig, (transfers) => transfers.deposit({ ...brought, id: 'd-4', amount: 1200n }))
   db.write(() => correct(journal, { entry: gone.entry, reason: 'the bank sent it back' }))
   t.deepEqual(holdings(rig, 'alice'), [6200n, 0n])
-  t.is(entry < gone.entry, true)
   t.deepEqual(auditLedger(db, fastVerifier).faults, [])
 })
 

@@ -1,6 +1,6 @@
 import { decodeWith, isCurrency, WattError } from '@wattline/protocol'
 import * as v from 'valibot'
-import { type Asset, isAsset } from './accounts.ts'
+import { type Asset, type assets, isAsset } from './accounts.ts'
 
 /**
  * What a transfer is for. `transfer`: energy, or a right to store, from one account to another. `payment`: for goods or
@@ -11,10 +11,14 @@ import { type Asset, isAsset } from './accounts.ts'
 export const transferKinds = ['transfer', 'payment', 'fee', 'burn', 'withdrawal'] as const
 export type TransferKind = (typeof transferKinds)[number]
 
+const kindsByAsset: Readonly<Record<(typeof assets)[number], readonly TransferKind[]>> = {
+  WATT: ['transfer', 'payment', 'fee', 'burn'],
+  EEA: ['transfer'],
+}
+
 /** SPEC-88: what an asset can be used for. EEA is fixed in number and no means of payment; money is nothing else. */
 export function kindsOf(asset: Asset): readonly TransferKind[] {
-  if (isCurrency(asset)) return ['payment', 'fee', 'withdrawal']
-  return asset === 'WATT' ? ['transfer', 'payment', 'fee', 'burn'] : ['transfer']
+  return isCurrency(asset) ? ['payment', 'fee', 'withdrawal'] : kindsByAsset[asset]
 }
 
 /** What one owner sends to another. */

@@ -128,6 +128,16 @@ function goalOf({ kind, asset, to }: TransferOrder): string {
   return kind === 'burn' ? accountOf.retired(to) : accountsFor(asset).free(to)
 }
 
+/** The most of one currency that is ever deposited: then no account of it is beyond what a column holds. */
+const mostMoney = 10n ** 18n
+
+/** Throws where a deposit would bring in more of a currency than may ever be there; `added` was so far. */
+export function checkSupply({ id, asset, amount }: DepositOrder, added: bigint): void {
+  if (added + amount <= mostMoney) return
+  const what = `${added} ${asset} were deposited so far, ${mostMoney} at most`
+  throw new WattError('transfer/over-limit', `deposit ${id}: ${what}, ${amount} would come`)
+}
+
 /** The postings of a deposit. */
 export function depositPostings({ asset, owner, amount }: DepositOrder): readonly Posting[] {
   return [

@@ -20,6 +20,7 @@ import {
 } from './transfer-order.ts'
 import {
   checkClosing,
+  checkSupply,
   claimOfExpiry,
   claimOfOrder,
   closingPostings,
@@ -52,9 +53,6 @@ interface ReservationRow {
   readonly entry: number
   readonly closed: number | null
 }
-
-/** The most of one currency that may ever be deposited: then no account of it is beyond what a column holds. */
-const mostMoney = 10n ** 18n
 
 /** What is to be written for an order, if it has not been. */
 interface Wanted {
@@ -116,11 +114,7 @@ export class Transfers {
     const known = this.#repeated(wanted)
     if (known !== undefined) return known
     this.expire(at)
-    const before = -this.#journal.balance(accountOf.moneyAdded(asset))
-    if (before + amount > mostMoney) {
-      const what = `${before} ${asset} were deposited so far, ${mostMoney} at most`
-      throw new WattError('transfer/over-limit', `deposit ${id}: ${what}, ${amount} would come`)
-    }
+    checkSupply(order, -this.#journal.balance(accountOf.moneyAdded(asset)))
     this.#bounds.checkRoom({ owner, asset }, order)
     return this.#write(wanted, depositPostings(order))
   }

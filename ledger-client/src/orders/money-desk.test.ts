@@ -1,9 +1,16 @@
 import { join } from 'node:path'
-import { parseTransferAnswer, type TransferAct, type TransferAnswer, WattError } from '@wattline/protocol'
+import {
+  parseTransfer,
+  parseTransferAnswer,
+  signTransferAnswer,
+  type TransferAct,
+  type TransferAnswer,
+  WattError,
+} from '@wattline/protocol'
 import test from 'ava'
 import { eur } from '../../test/money.ts'
 import { fastVerifier, startMs, tempDir } from '../../test/rig.ts'
-import { type DeskRig, openDesk, type TestWallet } from '../../test/wallet-rig.ts'
+import { type DeskRig, ledgerSigner, openDesk, type TestWallet } from '../../test/wallet-rig.ts'
 import { auditLedger } from '../audit/audit.ts'
 import { readEntries } from '../entries.ts'
 import { deposit, postWithdrawal, readWithdrawals, voidWithdrawal, withdraw } from './money-desk.ts'
@@ -117,6 +124,21 @@ test('SPEC-154: what an address holds is withdrawn by its key’s order alone; t
   const stolen = { id: 'theft', asset: eur, from: ada.address, to: ada.address, amount: 5n, note }
   const { entry } = engine.db.write(() => engine.transfers.transfer({ ...stolen, kind: 'withdrawal' }))
   t.deepEqual(faultsOf(rig), [`entry ${entry}: transfer/forbidden`])
+})
+
+test('SPEC-152: what somebody reserved for another is not ended by an order of their own, or verify names it', (t) => {
+  const rig = openFunded(t)
+  const { engine, ada, bea, clock } = rig
+  const promised = { kind: 'reserve', asset: eur, to: bea.address, amount: 100n, heldUntil: out.heldUntil } as const
+  const { transfer: reservation } = take(rig, ada, promised)
+  const order = parseTransfer(ada.order({ kind: 'void', reservation }))
+  // A ledger that does her the favour.
+  engine.db.write(() => {
+    const { entry } = engine.transfers.void(order.id, { reservation })
+    const facts = { transfer: order.id, account: ada.address, nonce: order.nonce, at: clock.ms, entry }
+    engine.orderStore.add(order, ada.address, signTransferAnswer(facts, ledgerSigner))
+  })
+  t.deepEqual(faultsOf(rig), [`order 2 of ${ada.address}: transfer/forbidden`])
 })
 
 test('SPEC-153: an order of money in the journal does what its text says, or verify names it', (t) => {

@@ -87,6 +87,8 @@ test('SPEC-155: a statement says the same when it is read, and nobody but the le
     lines: [],
     more: false,
   }
+  const half = { ...one, holdings: { ...holdings, 'money:EUR': 7n } }
+  t.like(parseStatement(signStatement(half, ledgerKey)).holdings, { 'money:EUR': 7n, 'money-held:EUR': 0n })
   const text = signStatement(one, ledgerKey)
   for (const bad of [
     text.replace('"grid":"-3"', '"grid":"-4"'),

@@ -75,7 +75,9 @@ const shape = v.strictObject({
 /** Signs a statement with the ledger's key. */
 export function signStatement(facts: StatementFacts, signer: Signer): string {
   const { inquiry, account, at, orders, entries, journal, from, lines, more } = facts
-  const holdings = Object.fromEntries(namesIn(facts.holdings).map((name) => [name, facts.holdings[name]?.toString()]))
+  const holdings = Object.fromEntries(
+    namesIn(facts.holdings).map((name) => [name, (facts.holdings[name] ?? 0n).toString()]),
+  )
   const ledger = formatPublicKey(signer.publicKey)
   const content = { v: 1, ledger, inquiry, account, at, holdings, orders, entries, journal, from, lines, more }
   return signDocument('WATT-STATEMENT', content, signer)
@@ -94,13 +96,17 @@ export function parseStatement(text: string, verifier?: SignatureVerifier): Stat
 }
 
 function readHoldings(amounts: Readonly<Record<string, string>>, account: string): Holdings {
-  const currencies = currenciesIn(amounts)
-  // Of each currency both, and nothing that is no account of an owner.
-  const names = namesIn(amounts)
-  if (names.length < Object.keys(amounts).length || names.some((name) => amounts[name] === undefined)) {
-    throw new WattError('receipt/invalid', `statement of '${account}': holdings: ${Object.keys(amounts)}`)
+  const names = Object.keys(amounts)
+  const refuse = () => new WattError('receipt/invalid', `statement of '${account}': holdings: ${names}`)
+  // Of each currency both accounts, and nothing that is no account of an owner.
+  const amountOf = (name: HoldingName) => {
+    const text = amounts[name]
+    if (text === undefined) throw refuse()
+    return BigInt(text)
   }
-  return toHoldings((name) => BigInt(amounts[name] ?? '0'), currencies)
+  const holdings = toHoldings(amountOf, currenciesIn(amounts))
+  if (names.length > Object.keys(holdings).length) throw refuse()
+  return holdings
 }
 
 /** Holdings made class by class; with money of these currencies. */
