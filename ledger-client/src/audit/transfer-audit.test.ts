@@ -246,7 +246,7 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
   ],
   ['a limit of what there is not', (db) => db.exec("INSERT INTO account_limit VALUES ('bob', 'x', 5, 1)"), /no limit/],
   ['a limit that is gone', (db) => db.exec('DELETE FROM account_limit'), /1 by the journal, 0 rows/],
-  ['a raised limit', (db) => db.exec('UPDATE account_limit SET most = 10000'), /at most 900 expected/],
+  ['a raised limit', (db) => db.exec('UPDATE account_limit SET most = 10000'), /at most 900 by entry \d+ expected, got 10000/],
   [
     'an open reservation without its row',
     (db) => db.exec("DELETE FROM reservation WHERE id = 'r-open'"),
@@ -255,7 +255,7 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
   [
     'a reservation that is open again',
     (db) => db.exec("UPDATE reservation SET closed = NULL WHERE id = 'r-void'"),
-    /closed by undefined/,
+    /the row of reservation r-void is .*,\d+, got .*,open$/,
   ],
   [
     'an edited recipient of a reservation',
