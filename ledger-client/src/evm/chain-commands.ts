@@ -197,8 +197,8 @@ function addDraft(chain: Command, print: Print): void {
     .option('--first-import <Wh>', 'enrol: the register then', parseCount)
     .option('--first-export <Wh>', 'enrol: the register then', parseCount)
     .option('--point <address>', 'which point', parseAddress)
-    .option('--epoch <number>', 'revoke: the last place that counts', parseCount)
-    .option('--sequence <number>', 'revoke: the last place that counts', parseCount)
+    .option('--epoch <number>', 'revoke: the last place that counts; enrol: that does not', parseCount)
+    .option('--sequence <number>', 'revoke: the last place that counts; enrol: that does not', parseCount)
     .option('--to <address>', 'offer-point: the next owner', parseAddress)
     .action((name: (typeof deeds)[number], options: DraftOptions) => {
       const { chainId, council, watt, attestation } = readDeployment(options.file)
@@ -238,6 +238,7 @@ function toEnrolment(options: DraftOptions, path: string, owner: string): Deed {
     rolloverWh: Number(rolloverWh ?? 0n),
     behind: options.behind ?? zeroAddress,
     firstAt: options.firstAt ?? 0,
+    firstAfter: { epoch: options.epoch ?? 0, sequence: options.sequence ?? 0 },
     firstRegisters: {
       ...(firstImport === undefined ? {} : { import: firstImport }),
       ...(firstExport === undefined ? {} : { export: firstExport }),
@@ -346,8 +347,9 @@ function addStatus(chain: Command, print: Print): void {
       )
       const contract = new AttestationContract(rpc, wallet, { address: attestation, confirmations: 0 })
       const points = []
-      for (const [id, device] of keys) {
-        const head = await contract.headOf(device, 'latest')
+      const devices = keys.map(([, device]) => device)
+      for (const [i, head] of (await contract.headsOf(devices, 'latest')).entries()) {
+        const [id = '', device = ''] = keys[i] ?? []
         const { owner } = await readPoint(desk, attestation, device)
         const { import: imported, export: exported } = head.registers
         points.push([id, device, head.status, owner, `${head.epoch}/${head.sequence}`, imported, exported])
