@@ -23,6 +23,8 @@ export interface Advance {
   readonly moved: readonly PointId[]
   readonly held: readonly HeldPoint[]
   readonly refused: readonly RefusedRecord[]
+  /** The newest block; absent where nothing waits, and the chain was not asked. */
+  readonly newest?: bigint
 }
 
 type Parsed = ReturnType<typeof parseOcmfText>
@@ -92,7 +94,7 @@ export class Finality {
       advance.held.push(...held)
       advance.refused.push(...refused)
     }
-    return advance
+    return { ...advance, newest: blocks.newest }
   }
 
   async #advance(points: readonly Point[], blocks: Blocks): Promise<Advance> {
