@@ -1,10 +1,12 @@
 import type { SignedRecord, Signer } from '@wattline/protocol'
 import test from 'ava'
+import fc from 'fast-check'
 import { signerOf } from '../../protocol/test/arbitraries.ts'
 import { hashTemplate } from '../src/evm/attestation-contract.ts'
 import type { Settlement } from '../src/evm/settlement.ts'
 import { genesisSeconds } from '../test/anvil.ts'
 import { Chain, certificateOf, type PointTerms, signedBody, toItem, walletOf } from '../test/chain.ts'
+import { findDifference, histories } from '../test/chain-governance.ts'
 import { genesisMs, type Reading, signReadings } from '../test/chain-records.ts'
 
 // What somebody gains who has every record, or the key of a meter, and wants more than was measured.
@@ -161,4 +163,9 @@ test.serial('a point is known to one contract at a time, whoever forgets what in
   t.deepEqual((await settle([slept[0], slept[1]], sleeper.signer)).minted, [100])
   t.deepEqual((await settle(records, one.signer)).minted, [100])
   t.is(await chain.balanceOf(one.owner), 300n)
+})
+
+test.serial('whatever council, owners, strangers and relayers do, the contracts stand as README.md says', async (t) => {
+  const [history] = fc.sample(histories, { numRuns: 1, seed: 5 })
+  t.is(await findDifference(chain, history!), undefined)
 })

@@ -56,7 +56,7 @@ export function addUpgrade(chain: Command, print: (text: string) => void): void 
         const isAdopted = async () => (await knownTo(access.rpc, attestation, some)).length === some.length
         await desk.ensure(isAdopted, { to: attestation, data: encodeCall('Attestation', 'adopt', some) })
       }
-      print(`${adoptable.length} points adopted\n`)
+      print(`adopted: ${adoptable.length}\n`)
     })
 }
 
