@@ -43,7 +43,7 @@ const step = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('enrol' as const),
       ...{ key, who, books: fc.integer({ min: 0, max: 3 }) },
-      behind: fc.option(key, { freq: 1 }),
+      behind: fc.option(key, { freq: 2 }),
     }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('rotate' as const), key, next: key }) },

@@ -32,11 +32,15 @@ for (let from = 0; from < histories.length; from += perChain) {
 }
 process.stdout.write(`${runs} histories of a chain: every register counted once\n`)
 
-for (let from = 0; from < Number(runs); from += perChain) {
+const acts = Math.ceil(Number(runs) / 4)
+for (let from = 0; from < acts; from += perChain) {
   const chain = await Chain.start()
   try {
     await chain.anvil.mine(genesisSeconds + 86_400)
-    const some = fc.sample(governance, { numRuns: perChain, seed: 1000 * Number(seed) + from })
+    const some = fc.sample(governance, {
+      numRuns: Math.min(perChain, acts - from),
+      seed: 1000 * Number(seed) + from,
+    })
     for (const [i, history] of some.entries()) {
       const wrong = await findDifference(chain, history)
       if (wrong !== undefined) throw new Error(`history ${i} of seed ${1000 * Number(seed) + from}: ${wrong}`)
@@ -45,7 +49,7 @@ for (let from = 0; from < Number(runs); from += perChain) {
     await chain.stop()
   }
 }
-process.stdout.write(`${runs} histories of councils, owners and strangers: the contracts stand as they should\n`)
+process.stdout.write(`${acts} histories of councils, owners and strangers: the contracts stand as they should\n`)
 
 const teardowns: (() => void)[] = []
 const { chain, engine, path, points } = await openRelayRig({ teardown: (fn) => teardowns.push(fn) }, 3)
