@@ -284,7 +284,7 @@ test.serial(
     await chain.act('Watt', 'nameBooker', next)
     await t.throwsAsync(chain.send('Watt', 'changeBooker'), { message: 'TooEarly' })
     const adopt = encodeCall('Attestation', 'adopt', [device])
-    await t.throwsAsync(chain.transact(next, adopt), { message: 'NotBookerYet' })
+    await t.throwsAsync(chain.transact(next, adopt), { message: 'NotBooker' })
     await settle([records[1]], signer)
     await chain.anvil.mine(genesisSeconds + 9 * day)
     await chain.send('Watt', 'changeBooker')
@@ -292,7 +292,7 @@ test.serial(
     chain.move(next)
     t.is((await settle([records[2]], signer)).skipped[0]?.reason, 'UnknownKey')
     await chain.transact(next, adopt)
-    await t.throwsAsync(chain.transact(next, adopt), { message: 'KnownKey' })
+    await chain.transact(next, adopt) // again: stays as it is
     const { settled, skipped } = await settle(records, signer)
     t.deepEqual([settled.map(({ mintWh }) => mintWh), skipped.length], [[100n], 2])
     t.is(await chain.balanceOf(owner), 300n)

@@ -16,6 +16,7 @@ import {
 import { addr, signTyped } from 'micro-eth-signer'
 import {
   encodeSettle,
+  packPlace,
   packRegisters,
   type Settlement,
   toCompactSignature,
@@ -42,7 +43,12 @@ export interface PointTerms {
   readonly maxPowerW?: number
   readonly rolloverWh?: bigint
   readonly behind?: string
-  readonly first?: { readonly at: number; readonly registers: Registers }
+  /** `after`: the last record that does not count any more. */
+  readonly first?: {
+    readonly at: number
+    readonly registers: Registers
+    readonly after?: { readonly epoch: number; readonly sequence: number }
+  }
 }
 
 const zeroAddress = `0x${'0'.repeat(40)}`
@@ -103,6 +109,16 @@ export class Chain {
   /** Another attestation contract, to take over from this one. */
   succeed(): Promise<string> {
     return deploy(this.anvil, this.relayer, 'Attestation', { watt_: this.watt, predecessor_: this.attestation })
+  }
+
+  /** Lets another attestation contract take over, as an upgrade does: named, seven days, changed. */
+  async upgrade(): Promise<void> {
+    const next = await this.succeed()
+    await this.act('Watt', 'nameBooker', next)
+    const { timestamp } = await this.anvil.rpc<{ timestamp: string }>('eth_getBlockByNumber', 'latest', false)
+    await this.anvil.mine(Number(timestamp) + 7 * 86_400)
+    await this.send('Watt', 'changeBooker')
+    this.move(next)
   }
 
   addressOf(name: ContractName): string {
@@ -191,6 +207,7 @@ export class Chain {
       rolloverWh: terms.rolloverWh ?? 0n,
       behind: terms.behind ?? zeroAddress,
       firstAt: BigInt(terms.first?.at ?? 0),
+      firstPlace: packPlace(terms.first?.after ?? { epoch: 0, sequence: 0 }),
       firstRegisters: packRegisters(terms.first?.registers ?? {}),
     }
     const message = { device: toDeviceAddress(signer.publicKey), ...content, certificate: `0x${certificate.hash}` }
@@ -267,6 +284,7 @@ const enrolTypes = {
     { name: 'rolloverWh', type: 'uint56' },
     { name: 'behind', type: 'address' },
     { name: 'firstAt', type: 'uint48' },
+    { name: 'firstPlace', type: 'uint88' },
     { name: 'firstRegisters', type: 'uint256' },
     { name: 'certificate', type: 'bytes32' },
   ],

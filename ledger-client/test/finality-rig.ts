@@ -1,10 +1,10 @@
 import { makeTimestamp, type ParsedOcmf, type PointId, parseOcmfText } from '@wattline/protocol'
 import fc from 'fast-check'
-import { AttestationContract } from '../src/evm/attestation-contract.ts'
+import { AttestationContract, type ChainHead } from '../src/evm/attestation-contract.ts'
 import { type Advance, Finality } from '../src/evm/finality.ts'
 import { prepareLanes } from '../src/evm/ledger-lanes.ts'
 import { type Lane, Relayer } from '../src/evm/relayer.ts'
-import { makeRpc } from '../src/evm/rpc.ts'
+import { makeRpc, type Rpc } from '../src/evm/rpc.ts'
 import { isSettleable, toDeviceAddress } from '../src/evm/settlement.ts'
 import { Wallet } from '../src/evm/wallet.ts'
 import { isAfter, type Place } from '../src/points/registry.ts'
@@ -60,8 +60,7 @@ export async function fundPayer(chain: Chain): Promise<void> {
   await chain.anvil.rpc('anvil_setBalance', wallet.address, '0x56bc75e2d63100000')
 }
 
-function openParts(chain: Chain, depth: number) {
-  const rpc = makeRpc(chain.anvil.url)
+function openParts(chain: Chain, depth: number, rpc: Rpc = makeRpc(chain.anvil.url)) {
   const wallet = new Wallet(rpc, secretKey, { maxFeePerGas: 1000n * gwei, tipPerGas: gwei })
   const contract = new AttestationContract(rpc, wallet, { address: chain.attestation, confirmations: depth })
   return { wallet, contract, relayer: new Relayer(contract, wallet) }
@@ -129,6 +128,12 @@ export class FinalityRig {
     return device
   }
 
+  /** The chain from here on by another way to the node. */
+  use(rpc: Rpc): void {
+    this.#parts = openParts(this.chain, this.#depth, rpc)
+    this.#finality = new Finality(this.#places, this.engine.registry, this.#parts.contract)
+  }
+
   /** A process that was killed and started again remembers what the database holds. */
   restart(): void {
     this.#parts = openParts(this.chain, this.#depth)
@@ -157,8 +162,9 @@ export class FinalityRig {
     return this.receipts.get(id)?.sequence ?? 0
   }
 
-  headOf(device: Device) {
-    return this.#parts.contract.headOf(toDeviceAddress(device.signer.publicKey), 'latest')
+  async headOf(device: Device): Promise<ChainHead> {
+    const [head] = await this.#parts.contract.headsOf([toDeviceAddress(device.signer.publicKey)], 'latest')
+    return head as ChainHead // one for each
   }
 
   /** Relays what there is and lets so many blocks pass. */

@@ -62,9 +62,9 @@ const pointId = 'gw-1/roof'
 function makeContract(chain: ChainBooks): SettlementContract {
   const never = () => Promise.reject(new Error('nothing is sent here: the driver mines'))
   return {
-    finalBlock: async () => 1n,
-    headOf: async (_device, at) => toHead(at === 'latest' ? chain.tip : chain.final),
-    templateId: async () => 1,
+    blocks: async () => ({ final: 1n, newest: 2n }),
+    headsOf: async (devices, at) => devices.map(() => toHead(at === 1n ? chain.final : chain.tip)),
+    templateIds: async (templates) => templates.map(() => 1),
     tryOut: async (settlements) => settlements.map(() => 'Counted' as const),
     registerTemplate: never,
     settle: never,

@@ -6,6 +6,7 @@ import { artifactsPath, compileContracts, formatArtifacts } from '../contracts/c
 import { genesisSeconds } from './anvil.ts'
 import { Chain } from './chain.ts'
 import { rises, runChaos, steps } from './chain-chaos.ts'
+import { findDifference, histories as governance } from './chain-governance.ts'
 import { openRelayRig, relayAndKill, relayOnce, whileMining } from './relay-rig.ts'
 
 const [, , runs = '200', seed = '1'] = process.argv
@@ -30,6 +31,25 @@ for (let from = 0; from < histories.length; from += perChain) {
   }
 }
 process.stdout.write(`${runs} histories of a chain: every register counted once\n`)
+
+const acts = Math.ceil(Number(runs) / 4)
+for (let from = 0; from < acts; from += perChain) {
+  const chain = await Chain.start()
+  try {
+    await chain.anvil.mine(genesisSeconds + 86_400)
+    const some = fc.sample(governance, {
+      numRuns: Math.min(perChain, acts - from),
+      seed: 1000 * Number(seed) + from,
+    })
+    for (const [i, history] of some.entries()) {
+      const wrong = await findDifference(chain, history)
+      if (wrong !== undefined) throw new Error(`history ${i} of seed ${1000 * Number(seed) + from}: ${wrong}`)
+    }
+  } finally {
+    await chain.stop()
+  }
+}
+process.stdout.write(`${acts} histories of councils, owners and strangers: the contracts stand as they should\n`)
 
 const teardowns: (() => void)[] = []
 const { chain, engine, path, points } = await openRelayRig({ teardown: (fn) => teardowns.push(fn) }, 3)

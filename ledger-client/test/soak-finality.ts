@@ -70,12 +70,12 @@ await withTeardown(async (t) => {
   })
   const told = new Map<string, number>()
   const check = async ({ device }: RelayPoint) => {
-    const head = await contract.headOf(toDeviceAddress(device.signer.publicKey), 'latest')
+    const [head] = await contract.headsOf([toDeviceAddress(device.signer.publicKey)], 'latest')
     const receipt = told.get(device.id) ?? 0
     // Each reading is 250 Wh beyond the one before; the first, of 1000 Wh, began the count.
     const owed = receipt === 0 ? 0n : 1000n + 250n * BigInt(receipt - 1)
-    if ((head.registers.export ?? 0n) < owed)
-      throw new Error(`${device.id}: receipt up to ${receipt}, chain: ${head.sequence}`)
+    if ((head?.registers.export ?? 0n) < owed)
+      throw new Error(`${device.id}: receipt up to ${receipt}, chain: ${head?.sequence}`)
   }
   await whileMining(chain, async () => {
     for (let round = 0; round <= Number(kills); round++) {

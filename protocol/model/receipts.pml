@@ -16,7 +16,8 @@
  *   what a receipt has freed at the gateway stays booked, for as long as the ledger itself is not restored;
  *   when the faults end and one or two more readings are sent, exactly what the meter has counted is booked, and confirmed.
  *
- * Not in here: a gateway that was restored and cannot notice (SPEC-36 answers that), and what a reading is worth.
+ * Not in here: a gateway that was restored and cannot notice (SPEC-36 answers that), a ledger whose clock was put back
+ * (SPEC-71: it is not heard, and says so), and what a reading is worth.
  *
  * With -DRESTORES=2 ledger and gateway may both be restored, each to a memory that the other has gone on from: then the
  * gateway may go on from a record that the ledger has lost, and the ledger may stand at one that the gateway forgot
@@ -24,7 +25,7 @@
  *
  * Mutants that must fail: -DMUTANT_DELTA books what a record says that was added since the record before it, instead of
  * the difference of registers; -DMUTANT_EARLY gives receipts before what they say is final; -DMUTANT_STUCK is a gateway
- * without SPEC-75.
+ * without SPEC-75; -DMUTANT_SESSION one that hears sessions that are over (SPEC-71; in `make soak`).
  */
 
 #ifndef RECORDS
@@ -38,6 +39,9 @@
 #endif
 #ifndef REORGS
 #define REORGS 1
+#endif
+#ifndef RESTARTS
+#define RESTARTS 0          /* of the ledger, which lose nothing and open another session */
 #endif
 #define LAST (RECORDS + 2)  /* in the calm one more, and another one where a new epoch had to be opened for it */
 #define COUNTED RECORDS     /* where the meter's register ends */
@@ -60,16 +64,16 @@ Gateway gateway, gatewayBackup;
 /* What a ledger has on its disk, or a chain in its state. */
 typedef Books { byte head; byte base; byte booked; byte accepted };
 Books tip, final, ledgerBackup;
-byte session = 1;           /* SPEC-71: a ledger that was restored starts another one */
+byte session = 1;           /* SPEC-71: a time; each start of the ledger has a later one, restored or not */
 
 /*
  * Receipts that were ever given, by their session; each may ask to send again, as anything may have been lost or late.
  * Of records, all that were ever signed may still arrive.
  */
-byte receipts[RESTORES + 2];
+byte receipts[RESTORES + RESTARTS + 2];
 
 /* How often each fault may still happen. */
-byte reboots = REBOOTS, restores = RESTORES, reorgs = REORGS;
+byte reboots = REBOOTS, restores = RESTORES, reorgs = REORGS, restarts = RESTARTS;
 bool gatewayHasBackup = false, ledgerHasBackup = false;
 bool calm = false;
 
@@ -138,13 +142,18 @@ inline bridge() {
 	fi
 }
 
+#ifdef MUTANT_SESSION
+#define HEARD(s) true
+#else
+#define HEARD(s) ((s) >= gateway.session)
+#endif
 #define KNOWN(id) ((id) == 0 || HAS(gateway.known, id))
 
 /* SPEC-71, SPEC-73, SPEC-75: what a gateway does with a receipt of session `s` for record `id`. */
 inline settle(s, id, asks) {
 	if
-	:: s < gateway.session                              /* of a session that is over */
-	:: s >= gateway.session && KNOWN(id) ->
+	:: !HEARD(s)                                        /* of a session that is over */
+	:: HEARD(s) && KNOWN(id) ->
 		if
 		:: AFTER(id, gateway.confirmed) -> gateway.confirmed = id
 		:: !AFTER(id, gateway.confirmed) && s > gateway.session ->
@@ -153,7 +162,7 @@ inline settle(s, id, asks) {
 		:: else
 		fi;
 		gateway.session = s
-	:: s >= gateway.session && !KNOWN(id) ->
+	:: HEARD(s) && !KNOWN(id) ->
 		if
 #ifndef MUTANT_STUCK
 		/* What was confirmed is lost, and what is there instead is forgotten here: what is still kept may attach. */
@@ -283,6 +292,9 @@ end:	do
 		copyBooks(final, ledgerBackup);
 		session++
 	}
+#if RESTARTS > 0
+	:: atomic { !calm && restarts > 0 -> restarts--; session++ }
+#endif
 	:: atomic { !calm && reorgs > 0 && tip.head != final.head ->
 		reorgs--;
 		copyBooks(tip, final);

@@ -47,8 +47,6 @@ contract Attestation is MeteringPoints {
     uint256 private constant REBASED = 2;
     /// Energy that two clocks and a coarse register may disagree by (SPEC-81).
     uint256 private constant TOLERANCE_WH = 100;
-    /// How far a record may be ahead of the chain. A base further in the future would allow any register until then.
-    uint256 private constant AHEAD_MS = 15 minutes * 1000;
 
     event Settled(
         address indexed device, uint256 epoch, uint256 sequence, uint256 mintWh, uint256 burnWh, bytes32 hash
@@ -110,8 +108,10 @@ contract Attestation is MeteringPoints {
         if (n.takenAt() > block.timestamp * 1000 + AHEAD_MS) return Reason.AheadOfTime;
         // The enrolled role decides which registers count, not the record.
         uint256 registers = OcmfText.pick(OcmfText.Registers.unwrap(item.registers), p.books);
-        if (registers >> 112 == 0) return Reason.BooksNothing;
-        bool begins = n.state() == REBASED || head >> 248 == 0;
+        bool rebased = n.state() == REBASED;
+        // A re-base ends the registers that it does not tell, too: the next record that tells them begins anew.
+        if (registers >> 112 == 0 && (!rebased || p.books == 0)) return Reason.BooksNothing;
+        bool begins = rebased || head >> 248 == 0;
         uint256 meter = template >> 160;
         // A serial number that is not told says nothing; one that is new is learned.
         bool isNewMeter = meter != 0 && meter != p.meter;
@@ -126,7 +126,9 @@ contract Attestation is MeteringPoints {
             if (reason != Reason.Counted) return reason;
         }
         if (isNewMeter) p.meter = uint48(meter);
-        p.head = n.takenAt() | place << 48 | registers << 136;
+        // A clock that is put back takes no time away: going back and forth would make room for any energy.
+        uint256 latest = n.takenAt() > uint48(head) ? n.takenAt() : uint48(head);
+        p.head = latest | place << 48 | registers << 136;
         emit Settled(device, place >> 40, uint40(place), mintWh, burnWh, hash);
         if (mintWh | burnWh != 0) watt.book(p.owner, mintWh, burnWh);
         return Reason.Counted;

@@ -25,6 +25,7 @@ contract Council is EIP712 {
     error Spent();
     error TooFewSignatures();
     error BadSignature();
+    error NoContract();
 
     constructor(address[] memory members_, uint256 threshold_) EIP712("Wattline Council", "1") {
         _setMembers(members_, threshold_);
@@ -47,6 +48,7 @@ contract Council is EIP712 {
         if (block.timestamp > deadline) revert Expired();
         bytes32 digest = hashAct(target, data, salt, deadline);
         if (isSpent[digest]) revert Spent();
+        if (target.code.length == 0) revert NoContract(); // it would be spent on nothing
         if (signatures.length < threshold) revert TooFewSignatures();
         address last = address(0);
         for (uint256 i = 0; i < signatures.length; i++) {

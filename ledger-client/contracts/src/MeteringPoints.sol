@@ -50,9 +50,11 @@ abstract contract MeteringPoints is EIP712 {
         uint56 rolloverWh;
         /// The point one level up, where it is on the chain too: it books nothing any more (SPEC-84).
         address behind;
-        /// When and where counting begins: time in ms, and registers as in OcmfText. Without registers the first counted
-        /// record begins, and whoever brings it chooses which that is.
+        /// When and where counting begins: time in ms, epoch and sequence of the last record that does not count any more,
+        /// and registers as in OcmfText. Without a place, records from before can still be brought. Without registers the
+        /// first counted record begins, and whoever brings it chooses which that is.
         uint48 firstAt;
+        uint88 firstPlace;
         uint256 firstRegisters;
         /// The body of the provisioning certificate, and the key's signature on it.
         bytes certificate;
@@ -61,9 +63,18 @@ abstract contract MeteringPoints is EIP712 {
         bytes ownerSignature;
     }
 
+    /// How far a point's standing has come, for whoever relays.
+    struct Head {
+        Status status;
+        uint8 books;
+        uint256 head;
+    }
+
     bytes32 private constant ENROL = keccak256(
-        "Enrol(address device,address owner,uint8 books,uint32 maxPowerW,uint56 rolloverWh,address behind,uint48 firstAt,uint256 firstRegisters,bytes32 certificate)"
+        "Enrol(address device,address owner,uint8 books,uint32 maxPowerW,uint56 rolloverWh,address behind,uint48 firstAt,uint88 firstPlace,uint256 firstRegisters,bytes32 certificate)"
     );
+    /// How far a record may be ahead of the chain. A base further in the future would allow any register until then.
+    uint256 internal constant AHEAD_MS = 15 minutes * 1000;
 
     Watt public immutable watt;
     address public immutable council;
@@ -94,7 +105,7 @@ abstract contract MeteringPoints is EIP712 {
     error BadTerms();
     error BadOwnerSignature();
     error BadProof();
-    error NotBookerYet();
+    error NotBooker();
 
     modifier onlyCouncil() {
         if (msg.sender != council) revert OnlyCouncil();
@@ -111,11 +122,26 @@ abstract contract MeteringPoints is EIP712 {
         return _points[device];
     }
 
+    /// @notice Many points in one answer, which is of one block.
+    function headsOf(address[] calldata devices) external view returns (Head[] memory heads) {
+        heads = new Head[](devices.length);
+        for (uint256 i = 0; i < devices.length; i++) {
+            Point storage p = _points[devices[i]];
+            heads[i] = Head(p.status, p.books, p.head);
+        }
+    }
+
+    /// @notice Many templates in one answer; 0 for what is not stored.
+    function templatesOf(bytes32[] calldata contents) external view returns (uint256[] memory ids) {
+        ids = new uint256[](contents.length);
+        for (uint256 i = 0; i < contents.length; i++) ids[i] = templateOf[contents[i]];
+    }
+
     /// @notice What an owner signs.
     function hashEnrolment(address device, Enrolment calldata e) public view returns (bytes32) {
         bytes memory terms = abi.encode(
-            ENROL, device, e.owner, e.books, e.maxPowerW, e.rolloverWh, e.behind, e.firstAt, e.firstRegisters,
-            sha256(e.certificate)
+            ENROL, device, e.owner, e.books, e.maxPowerW, e.rolloverWh, e.behind, e.firstAt, e.firstPlace,
+            e.firstRegisters, sha256(e.certificate)
         );
         return _hashTypedDataV4(keccak256(terms));
     }
@@ -144,14 +170,16 @@ abstract contract MeteringPoints is EIP712 {
         emit TemplateRegistered(id, content);
     }
 
-    /// @notice Takes a point in.
+    /// @notice Takes a point in. Only where it will be counted, and only one that was counted nowhere before: a point that
+    /// two contracts knew would be counted in one after the other.
     function enrol(Enrolment calldata e) external onlyCouncil returns (address device) {
         bytes32 certificate = sha256(e.certificate);
         device = Signatures.recover(certificate, e.r, e.vs);
         if (device == address(0)) revert BadProof();
-        if (_points[device].status != Status.Unknown) revert KnownKey();
+        if (watt.booker() != address(this)) revert NotBooker();
+        _checkNew(device);
         if (e.owner == address(0) || e.books > 3 || e.maxPowerW == 0 || e.maxPowerW > 1_000_000_000) revert BadTerms();
-        if (e.firstRegisters >> 114 != 0 || e.firstAt > OcmfText.LAST_MS) revert BadTerms();
+        if (e.firstRegisters >> 114 != 0 || e.firstAt > block.timestamp * 1000 + AHEAD_MS) revert BadTerms();
         if (!SignatureChecker.isValidSignatureNow(e.owner, hashEnrolment(device, e), e.ownerSignature)) {
             revert BadOwnerSignature();
         }
@@ -166,20 +194,34 @@ abstract contract MeteringPoints is EIP712 {
         }
         Point storage p = _points[device];
         (p.owner, p.maxPowerW, p.books, p.status) = (e.owner, e.maxPowerW, e.books, Status.Active);
-        (p.rolloverWh, p.behind, p.certificate) = (e.rolloverWh, e.behind, certificate);
-        p.head = e.firstAt | OcmfText.pick(e.firstRegisters, e.books) << 136;
+        (p.rolloverWh, p.behind, p.certificate, p.basePlace) = (e.rolloverWh, e.behind, certificate, e.firstPlace);
+        p.head = e.firstAt | uint256(e.firstPlace) << 48 | OcmfText.pick(e.firstRegisters, e.books) << 136;
         emit Enrolled(device, e.owner, e.behind, certificate);
     }
 
-    /// @notice Takes points over from the contract that booked before, when that one can book no more. Anyone may.
+    /// @notice Takes points over from those that booked before, when they can book no more. Anyone may; one that is here
+    /// already stays as it is, so that nobody can spoil a list by being faster.
     function adopt(address[] calldata devices) external {
-        if (watt.booker() != address(this)) revert NotBookerYet();
+        if (watt.booker() != address(this)) revert NotBooker();
         for (uint256 i = 0; i < devices.length; i++) {
-            if (_points[devices[i]].status != Status.Unknown) revert KnownKey();
-            _points[devices[i]] = predecessor.pointOf(devices[i]);
-            if (_points[devices[i]].status == Status.Unknown) revert UnknownKey();
+            if (_points[devices[i]].status != Status.Unknown) continue;
+            Point memory p = _before(devices[i]);
+            if (p.status == Status.Unknown) revert UnknownKey();
+            _points[devices[i]] = p;
             emit Adopted(devices[i]);
         }
+    }
+
+    /// A point as the last contract before this one left it: a point may have slept through several.
+    function _before(address device) private view returns (Point memory p) {
+        for (MeteringPoints last = predecessor; address(last) != address(0); last = last.predecessor()) {
+            p = last.pointOf(device);
+            if (p.status != Status.Unknown) return p;
+        }
+    }
+
+    function _checkNew(address device) private view {
+        if (_points[device].status != Status.Unknown || _before(device).status != Status.Unknown) revert KnownKey();
     }
 
     /// @notice Gives a point a new key, which shows itself by signing a certificate of its own. The register's count
@@ -190,7 +232,7 @@ abstract contract MeteringPoints is EIP712 {
         bytes32 hash = sha256(certificate);
         address next = Signatures.recover(hash, r, vs);
         if (next == address(0)) revert BadProof();
-        if (_points[next].status != Status.Unknown) revert KnownKey();
+        _checkNew(next);
         Point storage p = _points[next];
         _points[next] = old;
         (p.status, p.certificate, p.basePlace, p.lastPlace) = (Status.Active, hash, 0, 0);

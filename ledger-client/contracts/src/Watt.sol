@@ -15,6 +15,8 @@ contract Watt is ERC20Permit {
     address public booker;
     address public nextBooker;
     uint256 public nextBookerFrom;
+    /// What has booked once never does again: it does not know what was counted after it.
+    mapping(address => bool) public hasBooked;
     /// Consumption that found no WATT: owed to the grid at its tariff, and never paid with WATT from nowhere (SPEC-85).
     mapping(address owner => uint256 wh) public shortfallOf;
 
@@ -25,6 +27,7 @@ contract Watt is ERC20Permit {
     error OnlyCouncil();
     error OnlyBooker();
     error TooEarly();
+    error HasBooked();
 
     constructor(address council_) ERC20("Wattline WATT", "WATT") ERC20Permit("Wattline WATT") {
         council = council_;
@@ -37,6 +40,7 @@ contract Watt is ERC20Permit {
     /// @notice Names who books next, or nobody, which takes a notice back. The very first one books at once.
     function nameBooker(address next) external {
         if (msg.sender != council) revert OnlyCouncil();
+        if (hasBooked[next]) revert HasBooked();
         nextBooker = next;
         nextBookerFrom = booker == address(0) ? block.timestamp : block.timestamp + NOTICE;
         emit BookerNamed(next, nextBookerFrom);
@@ -47,6 +51,7 @@ contract Watt is ERC20Permit {
     function changeBooker() public {
         if (nextBooker == address(0) || block.timestamp < nextBookerFrom) revert TooEarly();
         booker = nextBooker;
+        hasBooked[booker] = true;
         nextBooker = address(0);
         emit BookerChanged(booker);
     }

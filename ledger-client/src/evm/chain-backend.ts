@@ -1,14 +1,15 @@
-import { type PointId, WattError } from '@wattline/protocol'
+import type { PointId } from '@wattline/protocol'
 import type { Health } from '../health.ts'
 import type { Logger } from '../log.ts'
 import type { Registry } from '../points/registry.ts'
 import type { FinalPlaceOf } from '../receipts.ts'
 import type { Database } from '../store/database.ts'
 import { FinalPlaces } from '../store/final-places.ts'
+import { ChainReporter } from './chain-reporter.ts'
 import type { EvmConfig } from './evm-config.ts'
-import { type Advance, Finality } from './finality.ts'
+import { Finality } from './finality.ts'
 import { prepareLanes } from './ledger-lanes.ts'
-import { keepGoing, lockRelay, openChain, pauseAfter } from './relay.ts'
+import { keepGoing, lockRelay, logOutcome, openChain, pauseAfter } from './relay.ts'
 
 /** What a chain that counts is joined to the ledger with. */
 export interface ChainBackendOptions {
@@ -37,7 +38,7 @@ const watchMs = 2000
 export function openChainBackend(options: ChainBackendOptions): ChainBackend {
   const { dataDir, db, registry, config, secretKey, log } = options
   const end = new AbortController()
-  const { wallet, contract, relayer } = openChain(config, secretKey, end.signal)
+  const { wallet, contract, relayer, check } = openChain(config, secretKey, end.signal)
   const places = new FinalPlaces(db)
   const finality = new Finality(places, registry, contract)
   const lock = lockRelay(dataDir)
@@ -49,16 +50,18 @@ export function openChainBackend(options: ChainBackendOptions): ChainBackend {
     throw error
   }
   const lanes = prepareLanes(db)
-  const report = new Reporter(options)
+  const report = new ChainReporter(options.health, log)
   let relayAt = 0
   const turn = async (moved: (points: readonly PointId[]) => void): Promise<number> => {
     // What is final is looked for first: a wallet that is empty must not hold receipts back.
+    await check()
     const advance = await finality.advance()
-    report.advanced(advance)
+    report.advanced(advance, performance.now())
     if (advance.moved.length > 0) moved(advance.moved)
     if (performance.now() >= relayAt) {
       const outcome = await relayer.step(lanes())
-      if (outcome !== 'waiting') log.debug({ event: `relay.${outcome}` })
+      logOutcome(outcome, log)
+      report.relayed(outcome, config)
       relayAt = performance.now() + pauseAfter(outcome, config)
     }
     report.reached()
@@ -83,42 +86,5 @@ export function openChainBackend(options: ChainBackendOptions): ChainBackend {
       })
       lock.release()
     },
-  }
-}
-
-// What a person must know of the chain, in the log once and in health for as long as it lasts.
-class Reporter {
-  readonly #health: Health
-  readonly #log: Logger
-  #held = new Set<string>()
-
-  constructor({ health, log }: ChainBackendOptions) {
-    this.#health = health
-    this.#log = log
-  }
-
-  advanced({ held, refused }: Advance): void {
-    for (const { reason, ...record } of refused) this.#log.warn({ event: 'evm.record.refused', ...record, reason })
-    for (const { point, status } of held) {
-      if (!this.#held.has(point)) this.#log.error({ event: 'evm.point.held', point, status })
-    }
-    this.#held = new Set(held.map(({ point }) => point))
-    const [first] = held
-    if (first === undefined) this.#health.clear('evm/point-held')
-    else {
-      const message = `${first.point} is ${first.status} to the contract: no receipts; ${held.length} points in all`
-      this.#health.raise({ code: 'evm/point-held', message })
-    }
-  }
-
-  reached(): void {
-    this.#health.clear('evm/unreachable')
-    this.#health.clear('evm/refused')
-  }
-
-  failed(error: unknown): void {
-    if (error instanceof WattError && error.code.startsWith('evm/')) {
-      this.#health.raise({ code: error.code, message: error.message })
-    }
   }
 }

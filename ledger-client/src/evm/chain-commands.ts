@@ -1,15 +1,27 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { decodeWith, integerBetween, parseCertificate, WattError } from '@wattline/protocol'
-import { Argument, type Command, InvalidArgumentError } from 'commander'
-import * as v from 'valibot'
-import { look } from '../commands.ts'
-import { loadConfig } from '../config.ts'
+import { existsSync } from 'node:fs'
+import { parseCertificate, WattError } from '@wattline/protocol'
+import { Argument, type Command } from 'commander'
 import { readKeyFile } from '../ledger-key.ts'
-import { Registry } from '../points/registry.ts'
 import { formatTable } from '../reports.ts'
 import { systemClock } from '../system-clock.ts'
 import { AttestationContract } from './attestation-contract.ts'
+import {
+  type Access,
+  type Deployment,
+  openDesk,
+  parseAddress,
+  parseCount,
+  parseDeployment,
+  readDeployment,
+  readDevices,
+  readText,
+  withAccess,
+  withDeployment,
+  withNode,
+  writeText,
+} from './chain-deployment.ts'
 import { ChainDesk } from './chain-desk.ts'
+import { addUpgrade } from './chain-upgrade.ts'
 import { encodeCall } from './contract-abi.ts'
 import {
   booksOfRole,
@@ -27,62 +39,9 @@ import {
   zeroAddress,
 } from './papers.ts'
 import { makeRpc } from './rpc.ts'
-import { toDeviceAddress } from './settlement.ts'
 import { Wallet } from './wallet.ts'
 
 type Print = (text: string) => void
-
-const gwei = 1_000_000_000n
-const address = v.pipe(v.string(), v.regex(/^0x[0-9a-f]{40}$/, 'an address of 40 lower-case hex digits expected'))
-const deploymentShape = v.strictObject({
-  version: v.literal(1),
-  chainId: integerBetween(1, 2 ** 53 - 1),
-  members: v.array(address),
-  threshold: integerBetween(1, 1000),
-  council: v.exactOptional(address),
-  watt: v.exactOptional(address),
-  attestation: v.exactOptional(address),
-})
-type Deployment = v.InferOutput<typeof deploymentShape>
-
-interface Access {
-  readonly rpc: string
-  readonly key: string
-  readonly maxFeeGwei: number
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new WattError('config/unreadable', `${path}: cannot be read`, { cause })
-  }
-}
-
-// The whole new content or the whole old one: a paper with signatures is not made again.
-function writeText(path: string, text: string): void {
-  writeFileSync(`${path}.new`, text)
-  renameSync(`${path}.new`, path)
-}
-
-function readDeployment(path: string): Required<Deployment> {
-  const { council, watt, attestation, ...facts } = parseDeployment(path)
-  if (council === undefined || watt === undefined || attestation === undefined) {
-    throw new WattError('config/invalid', `${path}: not everything is deployed: run chain deploy again`)
-  }
-  return { ...facts, council, watt, attestation }
-}
-
-function parseDeployment(path: string): Deployment {
-  let content: unknown
-  try {
-    content = JSON.parse(readText(path))
-  } catch (cause) {
-    if (cause instanceof WattError) throw cause
-    throw new WattError('config/invalid', `${path}: no JSON`, { cause })
-  }
-  return decodeWith(deploymentShape, content, path, 'config/invalid')
-}
 
 // `wattline-gateway certificates` prints one of each point.
 function readCertificate(path: string, id: string | undefined): string {
@@ -95,12 +54,6 @@ function readCertificate(path: string, id: string | undefined): string {
   throw new WattError('certificate/invalid', `${path}: ${wanted}, got ${named.length}`)
 }
 
-function openDesk({ rpc: url, key, maxFeeGwei }: Access): ChainDesk {
-  const rpc = makeRpc(url)
-  const limits = { maxFeePerGas: BigInt(maxFeeGwei) * gwei, tipPerGas: gwei }
-  return new ChainDesk(rpc, new Wallet(rpc, readKeyFile(key), limits))
-}
-
 /** `chain`: deploys the contracts and governs them. */
 export function addChain(program: Command, print: Print): void {
   const chain = program.command('chain').description('deploy the contracts, enrol points there, act as the council')
@@ -108,21 +61,8 @@ export function addChain(program: Command, print: Print): void {
   addDraft(chain, print)
   addPapers(chain, print)
   addOwners(chain, print)
+  addUpgrade(chain, print)
   addStatus(chain, print)
-}
-
-function withAccess(command: Command): Command {
-  return withNode(command)
-    .requiredOption('--key <file>', 'who pays the gas: 64 hex digits, mode 0600')
-    .option('--max-fee-gwei <number>', 'send nothing above this', parseCount, 50)
-}
-
-function withNode(command: Command): Command {
-  return command.requiredOption('--rpc <url>', "the node's HTTP address")
-}
-
-function withDeployment(command: Command): Command {
-  return command.requiredOption('--file <file>', 'what chain deploy has written')
 }
 
 function addDeploy(chain: Command, print: Print): void {
@@ -197,8 +137,8 @@ function addDraft(chain: Command, print: Print): void {
     .option('--first-import <Wh>', 'enrol: the register then', parseCount)
     .option('--first-export <Wh>', 'enrol: the register then', parseCount)
     .option('--point <address>', 'which point', parseAddress)
-    .option('--epoch <number>', 'revoke: the last place that counts', parseCount)
-    .option('--sequence <number>', 'revoke: the last place that counts', parseCount)
+    .option('--epoch <number>', 'revoke: the last place that counts; enrol: that does not', parseCount)
+    .option('--sequence <number>', 'revoke: the last place that counts; enrol: that does not', parseCount)
     .option('--to <address>', 'offer-point: the next owner', parseAddress)
     .action((name: (typeof deeds)[number], options: DraftOptions) => {
       const { chainId, council, watt, attestation } = readDeployment(options.file)
@@ -238,6 +178,7 @@ function toEnrolment(options: DraftOptions, path: string, owner: string): Deed {
     rolloverWh: Number(rolloverWh ?? 0n),
     behind: options.behind ?? zeroAddress,
     firstAt: options.firstAt ?? 0,
+    firstAfter: { epoch: options.epoch ?? 0, sequence: options.sequence ?? 0 },
     firstRegisters: {
       ...(firstImport === undefined ? {} : { import: firstImport }),
       ...(firstExport === undefined ? {} : { export: firstExport }),
@@ -339,31 +280,18 @@ function addStatus(chain: Command, print: Print): void {
       ]
       print(formatTable(['what', 'where'], rows))
       if (config === undefined) return
-      const keys = look(loadConfig(config), (db) =>
-        new Registry(db)
-          .all()
-          .flatMap(({ id, keys: all }) => all.map(({ key }) => [id, toDeviceAddress(key)] as const)),
-      )
+      const keys = readDevices(config)
       const contract = new AttestationContract(rpc, wallet, { address: attestation, confirmations: 0 })
       const points = []
-      for (const [id, device] of keys) {
-        const head = await contract.headOf(device, 'latest')
+      const devices = keys.map(([, device]) => device)
+      for (const [i, head] of (await contract.headsOf(devices, 'latest')).entries()) {
+        const [id = '', device = ''] = keys[i] ?? []
         const { owner } = await readPoint(desk, attestation, device)
         const { import: imported, export: exported } = head.registers
         points.push([id, device, head.status, owner, `${head.epoch}/${head.sequence}`, imported, exported])
       }
       print(`\n${formatTable(['point', 'key', 'state', 'owner', 'counted', 'import kWh', 'export kWh'], points)}`)
     })
-}
-
-function parseCount(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('a whole number expected')
-  return Number(text)
-}
-
-function parseAddress(text: string): string {
-  if (!/^0x[0-9a-fA-F]{40}$/.test(text)) throw new InvalidArgumentError('an address of 40 hex digits expected')
-  return text.toLowerCase()
 }
 
 function parseAddresses(text: string): string[] {

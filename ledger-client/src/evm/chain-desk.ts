@@ -74,7 +74,8 @@ export class ChainDesk {
 
   async #send(to: string | undefined, data: string): Promise<void> {
     const sent = await this.#wallet.send(to, hexToBytes(data.slice(2))).catch(explain)
-    if (sent === 'too-dear') throw new WattError('evm/refused', 'gas costs more than maxFeeGwei allows')
+    if (sent === 'too-dear')
+      throw new WattError('evm/too-dear', 'gas costs more than --max-fee-gwei allows: nothing was sent')
   }
 }
 

@@ -11,6 +11,8 @@ export interface EvmConfig {
   readonly rpcUrl: string
   /** The attestation contract. */
   readonly attestation: string
+  /** The chain that the node has to be on; without it, the one that it is on at the start. */
+  readonly chainId?: number
   /** 64 hex digits, mode 0600: who pays the gas. The key can do nothing else. */
   readonly keyFile: string
   /** Blocks after which nothing is taken back any more. */
@@ -27,6 +29,7 @@ export const evmShape = v.pipe(
   v.strictObject({
     rpcUrl: v.pipe(v.string(), v.regex(/^https?:\/\/[^\s]+$/, 'http://... or https://... expected')),
     attestation: v.pipe(v.string(), v.regex(/^0x[0-9a-fA-F]{40}$/, 'an address of 40 hex digits expected')),
+    chainId: v.exactOptional(integerBetween(1, 2 ** 53 - 1)),
     keyFile: v.pipe(v.string(), v.minLength(1)),
     confirmations: v.optional(integerBetween(0, 10_000), defaults.confirmations),
     maxFeeGwei: v.optional(integerBetween(1, 100_000), defaults.maxFeeGwei),

@@ -2,9 +2,10 @@ import test from 'ava'
 import fc from 'fast-check'
 import { genesisSeconds } from '../../test/anvil.ts'
 import { Chain, certificateOf, signedBody } from '../../test/chain.ts'
-import { events, FinalityRig, fundPayer, losesNothing } from '../../test/finality-rig.ts'
+import { events, FinalityRig, fundPayer, KeepingDevice, losesNothing } from '../../test/finality-rig.ts'
 import { testSigner } from '../../test/rig.ts'
 import { FinalPlaces, forgetFinalPlaces } from '../store/final-places.ts'
+import { makeRpc, type Rpc } from './rpc.ts'
 
 let chain: Chain
 let owner = 90_000
@@ -151,6 +152,37 @@ test.serial('a ledger that changes to a chain goes on from what receipts have to
   forgetFinalPlaces(rig.engine.db)
   places.begin()
   t.like(places.of(point()), { sequence: 2, hash: point().head?.hash })
+})
+
+test.serial('SPEC-170: hundreds of points that wait take a few questions, which are all of two blocks', async (t) => {
+  const rig = new FinalityRig(t, chain)
+  const device = await rig.add(roof())
+  const read = (wh: bigint) => rig.engine.ingest([device.read({ export: device.registerWh + wh })])
+  read(0n)
+  read(5n)
+  await rig.settle()
+  const others = Array.from({ length: 120 }, () => new KeepingDevice(roof()))
+  rig.engine.ingest(others.flatMap((each) => [each.certificateMessage(), each.read({ export: 5n })]))
+  read(9n)
+  const node = makeRpc(chain.anvil.url)
+  const asked: unknown[][] = []
+  const count: Rpc = {
+    ask(method, ...params) {
+      asked.push([method, params[1]])
+      return node.ask(method, ...params)
+    },
+  }
+  rig.use(count)
+  const newest = Number(await chain.anvil.rpc<string>('eth_blockNumber'))
+  t.is((await rig.look()).held.length, 120)
+  t.is(rig.receiptOf(device), 2)
+  const blocks = asked.slice(1).map(([, block]) => Number(block))
+  t.deepEqual([...new Set(blocks)].sort(), [newest - 2, newest])
+  // For each hundred the heads twice; one template and one record are tried.
+  t.is(asked.length, 1 + 2 * 2 + 2)
+  asked.length = 0
+  await rig.look()
+  t.is(asked.length, 1 + 2 * 2, 'what waits for its turn is tried once')
 })
 
 const histories = (numRuns: number, seed: number) => fc.sample(events, { numRuns, seed })

@@ -12,7 +12,7 @@ import {
 import { addr, signTyped, verifyTyped } from 'micro-eth-signer'
 import * as v from 'valibot'
 import { encodeCall } from './contract-abi.ts'
-import { packRegisters, toCompactSignature, toDeviceAddress } from './settlement.ts'
+import { packPlace, packRegisters, toCompactSignature, toDeviceAddress } from './settlement.ts'
 
 // A paper is what goes from hand to hand until enough people have signed it: an act of the council, or an enrolment,
 // which the owner signs first. It holds what is to be done in words; what is signed is worked out from them each time.
@@ -33,6 +33,8 @@ const deeds = v.variant('do', [
     rolloverWh: wh,
     behind: address,
     firstAt: integerBetween(0, 2 ** 48 - 1),
+    /** The last record that does not count any more. */
+    firstAfter: v.strictObject({ epoch: integerBetween(0, 2 ** 48 - 1), sequence: integerBetween(0, 2 ** 40 - 1) }),
     firstRegisters: v.strictObject({ import: v.exactOptional(wh), export: v.exactOptional(wh) }),
     ownerSignature: v.exactOptional(signature),
   }),
@@ -121,6 +123,7 @@ function termsOf(deed: EnrolDeed) {
     rolloverWh: BigInt(deed.rolloverWh),
     behind: deed.behind,
     firstAt: BigInt(deed.firstAt),
+    firstPlace: packPlace(deed.firstAfter),
     firstRegisters: packRegisters({
       ...(imported === undefined ? {} : { import: BigInt(imported) }),
       ...(exported === undefined ? {} : { export: BigInt(exported) }),
@@ -220,6 +223,7 @@ const enrolType = [
   { name: 'rolloverWh', type: 'uint56' },
   { name: 'behind', type: 'address' },
   { name: 'firstAt', type: 'uint48' },
+  { name: 'firstPlace', type: 'uint88' },
   { name: 'firstRegisters', type: 'uint256' },
   { name: 'certificate', type: 'bytes32' },
 ]

@@ -29,10 +29,14 @@ async function openPayer(t: Parameters<typeof tempDir>[0]) {
   const wallet = join(tempDir(t), 'wallet')
   const folder = new PaymentFolder(wallet)
   const node = makeRpc(chain.anvil.url)
-  const line: { fault: 'none' | 'lose-sent' | 'lose-answer'; sent: string[] } = { fault: 'none', sent: [] }
+  const line: { fault: 'none' | 'lose-sent' | 'lose-answer' | 'no-receipts'; sent: string[] } = {
+    fault: 'none',
+    sent: [],
+  }
   const rpc: Rpc = {
     async ask(method, ...params) {
       const lost = () => new WattError('evm/unreachable', `${method}: the line is cut`, { retryable: true })
+      if (method === 'eth_getTransactionReceipt' && line.fault === 'no-receipts') return null
       if (method !== 'eth_sendRawTransaction') return node.ask(method, ...params)
       if (line.fault === 'lose-sent') throw lost()
       line.sent.push(String(params[0]))
@@ -86,7 +90,7 @@ test.serial(
     t.regex(await stuck(pay(1n, { chainId: 1n })), /^config\/invalid: the node is on chain 31337, 1 expected/)
     t.regex(
       await stuck(pay(1n, { limits: { maxFeePerGas: 1n, tipPerGas: 1n } })),
-      /^evm\/refused: the chain asks for more/,
+      /^evm\/too-dear: the chain asks for more/,
     )
     await chain.anvil.rpc('anvil_setBalance', payer.address, '0x1')
     t.regex(await stuck(pay(1n)), /^(transfer\/insufficient: .* has 1 wei|evm\/refused)/)
@@ -152,6 +156,19 @@ test.serial(
     t.is(await has(), 9700n)
   },
 )
+
+test.serial('SPEC-158: a node that only lacks the receipt does not make a payment look replaced', async (t) => {
+  const { pay, has, line, open, payer } = await openPayer(t)
+  // A node that lags behind the one that was asked before it, or has forgotten what is old.
+  line.fault = 'no-receipts'
+  t.regex(await stuck(pay(300n)), /^evm\/refused: the node tells no receipt .*: ask another node/)
+  t.is(await has(), 9700n, 'it is paid')
+  t.regex(await stuck(pay(300n)), /^evm\/refused/, 'and not paid again')
+  line.fault = 'none'
+  const [paid] = await open().settle(payer)
+  t.is(paid?.final?.fate, 'paid')
+  t.is(await has(), 9700n)
+})
 
 test.serial('an address where no WATT is, is refused before anything is signed', async (t) => {
   const { open, payer, folder } = await openPayer(t)

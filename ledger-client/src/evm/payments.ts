@@ -1,6 +1,7 @@
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { WattError } from '@wattline/protocol'
+import { decodeWith, WattError } from '@wattline/protocol'
+import * as v from 'valibot'
 import type { FinalPayment, OpenPayment, Payment, PaymentFolder } from './payment-folder.ts'
 import { decodeQuantity, type Rpc } from './rpc.ts'
 import { bump, type FeeLimits, makeOffer, type Offer, signCall } from './transaction.ts'
@@ -111,11 +112,28 @@ export class ChainPayments {
       const fate = decodeQuantity(receipt.status, 'status') === 1n ? 'paid' : 'failed'
       return [{ fate, block: Number(block) }, true]
     }
-    // Another transaction of this key has taken the nonce, for good: this one can never count.
-    const at = safe < 0n ? 0n : safe
-    const taken = await this.#parts.rpc.ask('eth_getTransactionCount', payment.from, `0x${at.toString(16)}`)
-    const isReplaced = decodeQuantity(taken, 'nonce') > payment.nonce
-    return isReplaced ? [{ fate: 'replaced', block: Number(at) }, false] : [undefined, false]
+    const block = await this.#findReplacement({ payment, signed }, safe < 0n ? 0n : safe)
+    return block === undefined ? [undefined, false] : [{ fate: 'replaced', block: Number(block) }, false]
+  }
+
+  // The block in which another transaction of this key has taken the nonce, for good: this one can never count. Whoever
+  // is told so pays again. So the other one has to be shown: a node may only lack our receipt, as it is behind the one
+  // that was asked before it, or has forgotten what is old.
+  async #findReplacement({ payment, signed }: OpenPayment, safe: bigint): Promise<bigint | undefined> {
+    const { rpc } = this.#parts
+    const { from, nonce } = payment
+    const isTakenAt = async (block: bigint) => {
+      const count = await rpc.ask('eth_getTransactionCount', from, `0x${block.toString(16)}`)
+      return decodeQuantity(count, 'nonce') > nonce
+    }
+    if (!(await isTakenAt(safe))) return undefined
+    const block = await findFirst(isTakenAt, safe)
+    const content = await rpc.ask('eth_getBlockByNumber', `0x${block.toString(16)}`, true)
+    const { transactions } = decodeWith(blockShape, content, `block ${block}`, 'evm/refused')
+    const taker = transactions.find((each) => each.from.toLowerCase() === from && BigInt(each.nonce) === nonce)
+    if (taker !== undefined && !signed.some(({ raw }) => hashOf(raw) === taker.hash)) return block
+    const message = `the node tells no receipt of a payment, and no other transaction with nonce ${nonce} in block ${block}`
+    throw new WattError('evm/refused', `${message}: ask another node`, { retryable: true })
   }
 
   // The same call under the same nonce with more for the miners; as it was where the limit does not allow that.
@@ -155,7 +173,7 @@ export class ChainPayments {
     const offer = await makeOffer(this.#parts.rpc, this.#parts.limits)
     if (offer !== undefined) return offer
     const { maxFeePerGas } = this.#parts.limits
-    throw new WattError('evm/refused', `the chain asks for more than ${maxFeePerGas} wei a gas: nothing was sent`, {
+    throw new WattError('evm/too-dear', `the chain asks for more than ${maxFeePerGas} wei a gas: nothing was sent`, {
       retryable: true,
     })
   }
@@ -180,6 +198,28 @@ export class ChainPayments {
     if (chainId === expected) return chainId
     throw new WattError('config/invalid', `the node is on chain ${chainId}, ${expected} expected`)
   }
+}
+
+const blockShape = v.object({
+  transactions: v.array(
+    v.object({ from: v.string(), nonce: v.pipe(v.string(), v.regex(/^0x[0-9a-f]{1,16}$/i)), hash: v.string() }),
+  ),
+})
+
+// The first block of which something is true that stays true; steps that grow, as most nodes know only the latest states.
+async function findFirst(isTrueAt: (block: bigint) => Promise<boolean>, known: bigint): Promise<bigint> {
+  let [before, first] = [-1n, known]
+  for (let step = 1n; before < 0n && first > 0n; step *= 2n) {
+    const block = first > step ? first - step : 0n
+    if (await isTrueAt(block)) first = block
+    else before = block
+  }
+  while (first - before > 1n) {
+    const middle = (before + first) / 2n
+    if (await isTrueAt(middle)) first = middle
+    else before = middle
+  }
+  return first
 }
 
 interface Receipt {

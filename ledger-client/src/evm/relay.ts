@@ -6,7 +6,7 @@ import { AttestationContract } from './attestation-contract.ts'
 import type { EvmConfig } from './evm-config.ts'
 import { prepareLanes } from './ledger-lanes.ts'
 import { Relayer, type StepOutcome } from './relayer.ts'
-import { makeRpc } from './rpc.ts'
+import { decodeQuantity, makeRpc, type Rpc } from './rpc.ts'
 import { Wallet } from './wallet.ts'
 
 const gwei = 1_000_000_000n
@@ -18,6 +18,8 @@ export interface ChainAccess {
   readonly wallet: Wallet
   readonly contract: AttestationContract
   readonly relayer: Relayer
+  /** Throws where the node is on another chain than the config names, or than it was on before. */
+  check(): Promise<void>
 }
 
 /** Opens the way to a chain; nothing is asked yet. `signal` ends what is asked. */
@@ -27,7 +29,18 @@ export function openChain(config: EvmConfig, secretKey: Uint8Array, signal: Abor
   const limits = { maxFeePerGas: BigInt(config.maxFeeGwei) * gwei, tipPerGas: BigInt(config.tipGwei) * gwei }
   const wallet = new Wallet(rpc, secretKey, limits)
   const contract = new AttestationContract(rpc, wallet, { address, confirmations })
-  return { wallet, contract, relayer: new Relayer(contract, wallet) }
+  return { wallet, contract, relayer: new Relayer(contract, wallet), check: makeCheck(rpc, config.chainId) }
+}
+
+// On another chain the same addresses may stand for other contracts: what they say frees no record here.
+function makeCheck(rpc: Rpc, configured: number | undefined): () => Promise<void> {
+  let expected = configured === undefined ? undefined : BigInt(configured)
+  return async () => {
+    const chainId = decodeQuantity(await rpc.ask('eth_chainId'), 'eth_chainId')
+    expected ??= chainId
+    if (chainId === expected) return
+    throw new WattError('evm/wrong-chain', `the node is on chain ${chainId}, ${expected} expected`, { retryable: true })
+  }
 }
 
 /** What `relay` runs with. */
@@ -47,7 +60,7 @@ export interface RelayOptions {
 /** Brings a ledger's records to a chain, until it is told to end. The ledger may run meanwhile, or not. */
 export async function runRelay(options: RelayOptions): Promise<void> {
   const { dataDir, config, secretKey, log, signal, once = false } = options
-  const { wallet, relayer } = openChain(config, secretKey, signal)
+  const { wallet, relayer, check } = openChain(config, secretKey, signal)
   const lock = lockRelay(dataDir)
   try {
     const db = openDatabase(dataDir, { readonly: true })
@@ -55,8 +68,9 @@ export async function runRelay(options: RelayOptions): Promise<void> {
       log.info({ event: 'relay.started', payer: wallet.address, attestation: config.attestation })
       const lanes = prepareLanes(db)
       await keepGoing({ signal, longestMs: config.everySeconds * 1000 }, log, async () => {
+        await check()
         const outcome = await relayer.step(lanes())
-        if (outcome !== 'waiting') log.debug({ event: `relay.${outcome}` })
+        logOutcome(outcome, log)
         return once && outcome === 'idle' ? 'done' : pauseAfter(outcome, config)
       })
     } finally {
@@ -70,6 +84,12 @@ export async function runRelay(options: RelayOptions): Promise<void> {
 /** One relayer for one ledger's data: two with one key would only take each other's nonces. */
 export function lockRelay(dataDir: string): { release(): void } {
   return lockDataDir(dataDir, 'relay')
+}
+
+/** Tells what a step came to; that nothing is sent as gas is too dear, a person may want to change. */
+export function logOutcome(outcome: StepOutcome, log: Logger): void {
+  if (outcome === 'too-dear') log.warn({ event: 'relay.too-dear', code: 'evm/too-dear' })
+  else if (outcome !== 'waiting') log.debug({ event: `relay.${outcome}` })
 }
 
 /** How long a relayer rests after a step, in ms. */

@@ -229,6 +229,24 @@ test.serial('the name of a template is the one that the contract gives it', asyn
   t.is(Number(await chain.read('Attestation', 'templateOf', hashTemplate(template))), id)
 })
 
+test.serial('more points than one question holds keep their order, and a missing contract is told', async (t) => {
+  const { signer } = await enrolLane([exported(5)])
+  const wallet = new Wallet(makeRpc(chain.anvil.url), secretKey, limits)
+  const at = (address: string) =>
+    new AttestationContract(makeRpc(chain.anvil.url), wallet, { address, confirmations: 0 })
+  const devices = Array.from({ length: 1100 }, (_, i) => `0x${(i + 1).toString(16).padStart(40, '0')}`)
+  devices[777] = toDeviceAddress(signer.publicKey)
+  const heads = await at(chain.attestation).headsOf(devices, 'latest')
+  t.is(heads.length, 1100)
+  t.deepEqual(
+    heads.flatMap(({ status }, i) => (status === 'unknown' ? [] : [[i, status]])),
+    [[777, 'active']],
+  )
+  for (const elsewhere of [chain.watt, `0x${'77'.repeat(20)}`]) {
+    await t.throwsAsync(at(elsewhere).headsOf(devices, 'latest'), { code: 'evm/refused' }, elsewhere)
+  }
+})
+
 test.serial('a node that is away, or talks nonsense, is told apart', async (t) => {
   const away = startRelayer({ rpc: makeRpc('http://127.0.0.1:1') })
   const { lane } = await enrolLane([exported(1)])

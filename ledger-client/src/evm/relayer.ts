@@ -34,6 +34,8 @@ interface Tried extends Candidate {
 /** Records read from one lane at once, and settled in one transaction at most. */
 const pageSize = 500
 const batchSize = 100
+/** Lanes whose heads are asked for in one question. */
+const askedAtOnce = 500
 
 /**
  * Brings records to the contract. It remembers nothing that matters: each step begins at what the chain says it has
@@ -56,19 +58,16 @@ export class Relayer {
   /** Sends at most one transaction. */
   async step(lanes: readonly Lane[]): Promise<StepOutcome> {
     if (await this.#wallet.isBusy()) return 'waiting'
-    const candidates: Candidate[] = []
-    for (const lane of lanes) {
-      if (candidates.length < batchSize) candidates.push(...(await this.#look(lane)))
-    }
-    const batch = candidates.slice(0, batchSize)
+    const batch = await this.#gather(lanes)
+    if (batch.length === 0) return 'idle'
+    await this.#learn(batch.map(({ parsed }) => parsed.record.template))
     const settlements: Settlement[] = []
     for (const { parsed, publicKey } of batch) {
-      const template = await this.#templateId(parsed.record.template)
+      const template = this.#templates.get(JSON.stringify(parsed.record.template))
       // A template that a reorg took back, or that nobody has stored yet.
       if (template === undefined) return this.#contract.registerTemplate(parsed.record.template)
       settlements.push(toSettlement(parsed, publicKey, template))
     }
-    if (settlements.length === 0) return 'idle'
     const reasons = await this.#contract.tryOut(settlements, 'latest')
     const tried = batch.map((candidate, i) => ({
       ...candidate,
@@ -124,10 +123,23 @@ export class Relayer {
     return reasons.every((reason) => reason === 'Counted') ? fewest : all
   }
 
-  async #look(lane: Lane): Promise<readonly Candidate[]> {
+  // What might count next, of as many lanes as fill a transaction.
+  async #gather(lanes: readonly Lane[]): Promise<readonly Candidate[]> {
+    const candidates: Candidate[] = []
+    for (let from = 0; from < lanes.length && candidates.length < batchSize; from += askedAtOnce) {
+      const some = lanes.slice(from, from + askedAtOnce)
+      const devices = some.map(({ publicKey }) => toDeviceAddress(publicKey))
+      for (const [i, head] of (await this.#contract.headsOf(devices, 'latest')).entries()) {
+        const [lane, device] = [some[i], devices[i]]
+        if (lane === undefined || device === undefined || candidates.length >= batchSize) break
+        candidates.push(...this.#look(lane, device, head))
+      }
+    }
+    return candidates.slice(0, batchSize)
+  }
+
+  #look(lane: Lane, device: string, head: ChainHead): readonly Candidate[] {
     const { publicKey } = lane
-    const device = toDeviceAddress(publicKey)
-    const head = await this.#contract.headOf(device, 'latest')
     if (head.status !== 'active' && head.status !== 'revoked') return []
     const page = lane.after(later(head, this.#passed.get(device)), pageSize).map((text) => parseOcmfText(text))
     const sound = page.filter(isSettleable)
@@ -142,11 +154,15 @@ export class Relayer {
     else this.#passed.set(device, parsed.record)
   }
 
-  async #templateId(template: OcmfTemplate): Promise<number | undefined> {
-    const key = JSON.stringify(template)
-    const known = this.#templates.get(key) ?? (await this.#contract.templateId(template, 'latest'))
-    if (known !== undefined) this.#templates.set(key, known)
-    return known
+  // The numbers of the templates that are not known yet, in one question.
+  async #learn(templates: readonly OcmfTemplate[]): Promise<void> {
+    const asked = new Map(templates.map((template) => [JSON.stringify(template), template]))
+    for (const key of this.#templates.keys()) asked.delete(key)
+    const ids = await this.#contract.templateIds([...asked.values()], 'latest')
+    for (const [i, key] of [...asked.keys()].entries()) {
+      const id = ids[i]
+      if (id !== undefined) this.#templates.set(key, id)
+    }
   }
 }
 

@@ -65,6 +65,11 @@ export function packRegisters(registers: Registers): bigint {
   return (imported ?? 0n) | ((exported ?? 0n) << 56n) | (present << 112n)
 }
 
+/** Packs a place as the contract compares it: a later one is greater. */
+export function packPlace({ epoch, sequence }: { readonly epoch: number; readonly sequence: number }): bigint {
+  return (BigInt(epoch) << 40n) | BigInt(sequence)
+}
+
 /** Packs a verified record for the contract. The signature is brought to low s, which is all that it takes. */
 export function toSettlement(parsed: ParsedOcmf, publicKey: PublicKey, templateId: number): Settlement {
   const { record } = parsed

@@ -13,6 +13,8 @@ interface InFlight {
   readonly nonce: bigint
   readonly offer: Offer
   readonly block: bigint
+  /** The node said that the nonce is used already. */
+  readonly isUsed?: true
 }
 
 /** Blocks after which a transaction is sent again with a higher fee. */
@@ -55,7 +57,8 @@ export class Wallet {
     const gas = decodeQuantity(await this.#rpc.ask('eth_estimateGas', call, 'latest'), 'eth_estimateGas')
     const gasLimit = gas + gas / 5n // heads may move until it is mined
     const [nonce, block] = [await this.nonce(), await this.#block()]
-    let floor = this.#inFlight?.nonce === nonce ? bump(this.#inFlight.offer) : noOffer
+    const last = this.#inFlight?.nonce === nonce ? this.#inFlight : undefined
+    let floor = last === undefined ? noOffer : bump(last.offer)
     for (;;) {
       const offer = await makeOffer(this.#rpc, this.#limits, floor)
       if (offer === undefined) {
@@ -65,21 +68,36 @@ export class Wallet {
       }
       const raw = await this.#sign({ to: to ?? '0x', data: call.data, nonce, gasLimit, offer })
       this.#inFlight = { nonce, offer, block }
-      if (await this.#submit(raw)) return 'sent'
+      const answer = await this.#submit(raw)
+      if (answer === 'used') this.#useUp({ nonce, offer, block }, last)
+      if (answer !== 'underpriced') return 'sent'
       floor = bump(offer)
     }
   }
 
-  // False where another transaction of ours waits at this nonce, from before a crash, and pays about as much.
-  async #submit(raw: string): Promise<boolean> {
+  // A nonce that was taken meanwhile is the next look's business. One that a node calls the next and used, again and
+  // again, is no nonce to wait for.
+  #useUp(sent: InFlight, last: InFlight | undefined): void {
+    if (last?.isUsed !== true) {
+      this.#inFlight = { ...sent, isUsed: true }
+      return
+    }
+    this.#inFlight = last
+    const message = `the node says that the next nonce of ${this.address} is ${sent.nonce}, and that it is used already`
+    throw new WattError('evm/refused', message, { retryable: true })
+  }
+
+  // `underpriced`: another transaction of ours waits at this nonce, from before a crash, and pays about as much.
+  async #submit(raw: string): Promise<'sent' | 'used' | 'underpriced'> {
     try {
       await this.#rpc.ask('eth_sendRawTransaction', raw)
-      return true
+      return 'sent'
     } catch (error) {
       if (!(error instanceof WattError) || error.code !== 'evm/refused') throw error
-      // The same bytes once more, or a nonce that was taken meanwhile: nodes have no codes for these.
-      if (/already (known|imported)|nonce too low/i.test(error.message)) return true
-      if (/underpriced/i.test(error.message)) return false
+      // Nodes have no codes for these. `already known`: the same bytes once more.
+      if (/already (known|imported)/i.test(error.message)) return 'sent'
+      if (/nonce too low/i.test(error.message)) return 'used'
+      if (/underpriced/i.test(error.message)) return 'underpriced'
       throw error
     }
   }
