@@ -246,7 +246,11 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
   ],
   ['a limit of what there is not', (db) => db.exec("INSERT INTO account_limit VALUES ('bob', 'x', 5, 1)"), /no limit/],
   ['a limit that is gone', (db) => db.exec('DELETE FROM account_limit'), /1 by the journal, 0 rows/],
-  ['a raised limit', (db) => db.exec('UPDATE account_limit SET most = 10000'), /at most 900 by entry \d+ expected, got 10000/],
+  [
+    'a raised limit',
+    (db) => db.exec('UPDATE account_limit SET most = 10000'),
+    /at most 900 by entry \d+ expected, got 10000/,
+  ],
   [
     'an open reservation without its row',
     (db) => db.exec("DELETE FROM reservation WHERE id = 'r-open'"),
