@@ -10,6 +10,7 @@ import {
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { parseAmount, parseAsset, parseCurrency } from './orders/amounts.ts'
+import { tolerateClosedPipe, toPrintable } from './printable.ts'
 import { lastAccount } from './wallet/accounts.ts'
 import { LedgerLink, type SendResult, trustAuthorities } from './wallet/ledger-link.ts'
 import { addLooking } from './wallet/looking.ts'
@@ -28,8 +29,8 @@ import {
   type WalletPlace,
 } from './wallet/wallet-store.ts'
 
-const print = (text: string) => process.stdout.write(`${text}\n`)
-const note = (text: string) => process.stderr.write(`${text}\n`)
+const print = (text: string) => process.stdout.write(`${toPrintable(text)}\n`)
+const note = (text: string) => process.stderr.write(`${toPrintable(text)}\n`)
 
 function command(program: Command, name: string, description: string): Command {
   return program
@@ -274,4 +275,5 @@ function fail(error: unknown): number {
   return toExitCode(error)
 }
 
+tolerateClosedPipe()
 await main()
