@@ -276,6 +276,7 @@ function findEquivocations(
       seen.set(place, line)
       return []
     }
+    if (line.parsed.hash === other.parsed?.hash) return []
     const publicKey = keyOf(epoch)
     if (publicKey === undefined || !isEquivocation({ publicKey, first: other.text, second: line.text }, verifier))
       return []

@@ -32,6 +32,16 @@ import {
 const print = (text: string) => process.stdout.write(`${toPrintable(text)}\n`)
 const note = (text: string) => process.stderr.write(`${toPrintable(text)}\n`)
 
+const exitCodesText = `
+Exit codes:
+  0   done
+  64  the command cannot be understood
+  65  refused: what was ordered, a password, words, a file or an answer is not right
+  69  no ledger answers
+  70  a fault of this program
+  75  nothing is lost: say the same again later
+  78  an address or a certificate of a ledger cannot be used`
+
 function command(program: Command, name: string, description: string): Command {
   return program
     .command(name)
@@ -41,9 +51,9 @@ function command(program: Command, name: string, description: string): Command {
 }
 
 function buildProgram(): Command {
-  const program = new Command('wattline-wallet').description(
-    'Keeps keys for WATT, EEA and money, and signs what a ledger is to do with them',
-  )
+  const program = new Command('wattline-wallet')
+    .description('Keeps keys for WATT, EEA and money, and signs what a ledger is to do with them')
+    .addHelpText('after', exitCodesText)
   addKeys(program)
   addFiles(program)
   addGiving(program)

@@ -109,7 +109,11 @@ function parse<TSchema extends v.GenericSchema<unknown, object>>(
   try {
     json = JSON.parse(content)
   } catch (cause) {
-    throw new WattError('proof/malformed', `no JSON: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new WattError(
+      'proof/malformed',
+      `it is no proof: no JSON: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    )
   }
   const proof = decodeWith(schema, json, 'proof', 'proof/malformed')
   if (format(proof) !== content) {

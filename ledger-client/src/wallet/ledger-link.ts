@@ -243,6 +243,7 @@ export function checkAnswer(order: Transfer, text: string): TransferAnswer {
   const [signer, what] = [addressOf(answer.ledger), `answer to order ${order.nonce} of '${order.account}'`]
   if (signer !== order.ledger)
     throw new WattError('receipt/invalid', `${what}: of ${signer}, not of ledger ${order.ledger}`)
-  if (answer.transfer !== order.id) throw new WattError('receipt/invalid', `${what}: is to another order`)
+  if (answer.transfer !== order.id || answer.account !== order.account || answer.nonce !== order.nonce)
+    throw new WattError('receipt/invalid', `${what}: is to another order`)
   return answer
 }
