@@ -196,7 +196,10 @@ function describeStart(sequence: number, certificate: string | undefined): strin
 function candidateKeys(subject: string, parsed: readonly ParsedOcmf[], evidence: Evidence): Candidates {
   const { certificates, rotations, keys } = evidence
   const meter = keys.byMeter.get(subject.split(' ')[1] ?? '')
-  const given = [...(keys.any === undefined ? [] : [readAnyKey(keys.any)]), ...(meter === undefined ? [] : [meter])]
+  const given = [
+    ...(keys.any === undefined ? [] : [readAnyKey(keys.any, '--key')]),
+    ...(meter === undefined ? [] : [meter]),
+  ]
   const isEvse = parsed[0]?.record.template.pointType === 'EVSEID'
   const links = new Set(isEvse ? parsed.map(({ record }) => record.previousHash) : [])
   const own = certificates.filter(({ point, hash }) => point.replace('/', ' ') === subject || links.has(hash))
@@ -243,9 +246,14 @@ function lastEpochOf(key: PublicKey, rotations: readonly KeyRotation[]): number 
 }
 
 /** A key as its reader wrote it down: SPKI in hex or base64. */
-export function readAnyKey(text: string): PublicKey {
+export function readAnyKey(text: string, option: string): PublicKey {
   const hex = /^[0-9A-Fa-f]+$/.test(text) ? text : Buffer.from(text, 'base64').toString('hex')
-  return parsePublicKey(hex)
+  try {
+    return parsePublicKey(hex)
+  } catch (cause) {
+    const message = `${option}: a secp256k1 key as SPKI in hex or base64 expected, got '${text.slice(0, 40)}'`
+    throw new WattError('key/unreadable', message, { cause })
+  }
 }
 
 function findKey(

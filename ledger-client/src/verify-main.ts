@@ -33,8 +33,8 @@ async function verify(path: string, options: Options): Promise<number> {
 
 async function verifyProof(content: string, { key, ledger }: Options): Promise<number> {
   const trusted = {
-    ...(ledger === undefined ? {} : { ledger: readKey('--ledger', ledger) }),
-    ...(key === undefined ? {} : { point: readKey('--key', key) }),
+    ...(ledger === undefined ? {} : { ledger: readAnyKey(ledger, '--ledger') }),
+    ...(key === undefined ? {} : { point: readAnyKey(key, '--key') }),
   }
   const { ok, findings, notProven } = checkProofFile(content, trusted, await pickVerifier('auto'))
   printFindings(findings)
@@ -43,7 +43,7 @@ async function verifyProof(content: string, { key, ledger }: Options): Promise<n
 }
 
 async function verifyAnchors(content: string, { ledger }: Options): Promise<number> {
-  const key = ledger === undefined ? undefined : readKey('--ledger', ledger)
+  const key = ledger === undefined ? undefined : readAnyKey(ledger, '--ledger')
   const findings = checkAnchors(content, key, await pickVerifier('auto'))
   printFindings(findings)
   return findings.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.faulty
@@ -58,15 +58,6 @@ function printFindings(findings: readonly ProofFinding[]): void {
 function print(text: string): void {
   // Several problems of one thing stand below each other.
   process.stdout.write(`${toPrintable(text).replaceAll('\n', `\n${' '.repeat(8)}`)}\n`)
-}
-
-function readKey(option: string, text: string): PublicKey {
-  try {
-    return readAnyKey(text)
-  } catch (cause) {
-    const message = `${option}: a secp256k1 key as SPKI in hex or base64 expected, got '${text.slice(0, 40)}'`
-    throw new WattError('key/unreadable', message, { cause })
-  }
 }
 
 // Lines `<meterId> <SPKI>`, as the gateway prints them.
