@@ -18,6 +18,7 @@ import {
   verifyParsed,
 } from '@wattline/protocol'
 import { assetOf, classOf } from '../ledger/accounts.ts'
+import { formatAmount } from '../orders/amounts.ts'
 import { type Booked, explainBooking } from './check-booking.ts'
 import { gatherKeys, type KnownKey } from './check-keys.ts'
 import { type EntryContent, parseEntryContent } from './entry-content.ts'
@@ -273,8 +274,7 @@ export function describeEntry({ kind, at, claim, point, postings }: EntryContent
 }
 
 function describeAmount(account: string, amount: bigint): string {
-  const asset = classOf(account) === undefined ? 'of no known kind' : assetOf(account)
-  return asset === 'WATT' ? `${formatKwh(amount)} kWh` : `${amount} ${asset}`
+  return classOf(account) === undefined ? `${amount} of no known kind` : formatAmount(amount, assetOf(account))
 }
 
 function describeReading({ record }: ParsedOcmf): string {
