@@ -39,7 +39,6 @@ const byPrefix: readonly (readonly [prefix: string, exit: number])[] = [
   ['message/', exitCodes.data],
   ['point/', exitCodes.usage],
   ['entry/', exitCodes.usage],
-  ['transfer/', exitCodes.data],
   ['asset/', exitCodes.config],
 ]
 

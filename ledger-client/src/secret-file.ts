@@ -17,7 +17,8 @@ import { type ErrorCode, WattError } from '@wattline/protocol'
  * at all, also in a power cut; an existing file is never replaced.
  */
 export function writeSecretFile(path: string, text: string): void {
-  const draft = `${path}.new`
+  // Each process has a draft of its own, or one would put its name under what another has half written.
+  const draft = `${path}.${process.pid}.new`
   rmSync(draft, { force: true })
   const file = openSync(draft, 'wx', 0o600)
   writeSync(file, text)

@@ -71,7 +71,11 @@ test('SPEC-95: what a key has signed after it had gone is refused', (t) => {
   t.true(check([first, ...roof.texts], known)[0]?.ok, 'nothing in the file says that it had gone')
 })
 
-test('without a key nothing is proven', (t) => {
+test('without a key nothing is proven, and one that cannot be read is told as it was given', (t) => {
+  t.throws(() => check(makeRoof().texts, { ...noKeys, any: 'zz' }), {
+    code: 'key/unreadable',
+    message: /^--key: .* got 'zz'$/,
+  })
   t.regex(check(makeRoof().texts)[0]?.text ?? '', /nothing proven: no key/)
 })
 

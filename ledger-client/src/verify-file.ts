@@ -46,36 +46,52 @@ interface Line {
 export function verifyFile(content: string, keys: KnownKeys, verifier: SignatureVerifier): readonly Finding[] {
   const lines = content.split(/\r?\n/).map((text, index) => readLine(text.trim(), index + 1))
   const records = lines.filter(({ text }) => text.startsWith('OCMF|'))
-  if (records.length > 0 && records.every(({ parsed }) => parsed === undefined) && keys.any !== undefined) {
-    return records.map((line) => verifyForeignLine(line, keys.any ?? ''))
-  }
   const certificates: Certificate[] = []
   const rotations: KeyRotation[] = []
   const findings: Finding[] = []
-  for (const { number, text } of lines) {
+  const strange: Line[] = []
+  for (const line of lines) {
+    const { text } = line
     if (text === '' || text.startsWith('#') || text.startsWith('OCMF|') || isOrderLine(text)) continue
     try {
       if (text.startsWith('WATT-ROTATION|')) rotations.push(parseRotation(text))
-      else certificates.push(parseCertificate(text))
+      else if (text.startsWith('WATT-CERT|')) certificates.push(parseCertificate(text))
+      else strange.push(line)
     } catch (error) {
       if (!(error instanceof WattError)) throw error
-      findings.push({
-        subject: `line ${number}`,
-        ok: false,
-        text: `neither a record nor a certificate: ${error.message}`,
-      })
+      findings.push({ subject: `line ${line.number}`, ok: false, text: `${error.message} (${error.code})` })
     }
   }
+  findings.push(...describeStrange(strange))
   findings.push(
     ...verifyOrders(
       lines.filter(({ text }) => isOrderLine(text)),
       verifier,
     ),
   )
+  const { any } = keys
+  if (any !== undefined && records.every(({ parsed }) => parsed === undefined)) {
+    return [...findings, ...records.map((line) => verifyForeignLine(line, any))]
+  }
   for (const [subject, group] of groupByPoint(records)) {
     findings.push(...verifyPoint(subject, group, { certificates, rotations, keys, verifier }))
   }
   return findings
+}
+
+// A file of another kind has thousands of such lines: a few of them tell which file it is.
+function describeStrange(lines: readonly Line[]): Finding[] {
+  const shown = lines.slice(0, 5).map(({ number, text }) => {
+    const kind = /^WATT-[A-Z]{1,20}(?=\|)/.exec(text)?.[0]
+    const what = kind === undefined ? `'${text.slice(0, 60)}'` : `a ${kind}, which is not checked here`
+    return {
+      subject: `line ${number}`,
+      ok: false,
+      text: `no record, certificate, order or answer, and no proof or anchor by itself: ${what}`,
+    }
+  })
+  const more = lines.length - shown.length
+  return more === 0 ? shown : [...shown, { subject: 'file', ok: false, text: `${more} more such lines` }]
 }
 
 function readLine(text: string, number: number): Line {
@@ -105,7 +121,9 @@ function groupByPoint(records: readonly Line[]): ReadonlyMap<string, Line[]> {
   for (const line of records) {
     const named = /"CI":"([^"]*)"/.exec(line.text)?.[1] ?? ''
     const subject = line.parsed?.record.template.pointText ?? (known.has(named) ? named : last)
-    groups.set(subject, [...(groups.get(subject) ?? []), line])
+    const group = groups.get(subject)
+    if (group === undefined) groups.set(subject, [line])
+    else group.push(line)
     last = subject
   }
   return groups
@@ -125,9 +143,14 @@ function verifyPoint(subject: string, lines: readonly Line[], evidence: Evidence
     const text = `${lines.length} records, nothing proven: no key for it, neither in the file nor given`
     return [{ subject, ok: false, text }]
   }
+  const found = new Map<number, PublicKey | undefined>()
+  // Asked for each record, and the same for all of an epoch.
   const keyOf = (epoch: number) => {
+    if (found.has(epoch)) return found.get(epoch)
     const valid = candidates.keys.filter((key) => epoch <= lastEpochOf(key, evidence.rotations))
-    return findKey(parsed, epoch, valid, evidence.verifier)
+    const key = findKey(parsed, epoch, valid, evidence.verifier)
+    found.set(epoch, key)
+    return key
   }
   const first = parsed.reduce<ParsedOcmf | undefined>(
     (low, each) => (low === undefined || each.record.sequence < low.record.sequence ? each : low),
@@ -149,8 +172,7 @@ function verifyPoint(subject: string, lines: readonly Line[], evidence: Evidence
     return [{ subject, ok: false, text }, ...lies]
   }
   const { firstSequence, lastSequence, count } = verdict
-  const start =
-    begins === undefined ? `what came before ${firstSequence} is not in the file` : 'it begins at its certificate'
+  const start = describeStart(firstSequence, begins)
   const key = keyOf(parsed.at(-1)?.record.epoch ?? 0)
   // The earlier keys' records are named by hash, up to one of a key that is known: without such a one they prove nothing.
   if (key !== undefined && candidates.vouched.every((each) => !samePublicKey(each, key))) {
@@ -162,12 +184,22 @@ function verifyPoint(subject: string, lines: readonly Line[], evidence: Evidence
   return [{ subject, ok: lies.length === 0, text }, ...lies]
 }
 
+function describeStart(sequence: number, certificate: string | undefined): string {
+  if (certificate !== undefined) return 'it begins at its certificate'
+  return sequence === 1
+    ? 'it begins at its first record, whose certificate is not in the file'
+    : `what came before ${sequence} is not in the file`
+}
+
 // A certificate or a line of keys speaks for the point that it names. Only an EVSE is named otherwise in its records:
 // its certificate is the one that its chain begins with.
 function candidateKeys(subject: string, parsed: readonly ParsedOcmf[], evidence: Evidence): Candidates {
   const { certificates, rotations, keys } = evidence
   const meter = keys.byMeter.get(subject.split(' ')[1] ?? '')
-  const given = [...(keys.any === undefined ? [] : [readAnyKey(keys.any)]), ...(meter === undefined ? [] : [meter])]
+  const given = [
+    ...(keys.any === undefined ? [] : [readAnyKey(keys.any, '--key')]),
+    ...(meter === undefined ? [] : [meter]),
+  ]
   const isEvse = parsed[0]?.record.template.pointType === 'EVSEID'
   const links = new Set(isEvse ? parsed.map(({ record }) => record.previousHash) : [])
   const own = certificates.filter(({ point, hash }) => point.replace('/', ' ') === subject || links.has(hash))
@@ -214,9 +246,14 @@ function lastEpochOf(key: PublicKey, rotations: readonly KeyRotation[]): number 
 }
 
 /** A key as its reader wrote it down: SPKI in hex or base64. */
-export function readAnyKey(text: string): PublicKey {
+export function readAnyKey(text: string, option: string): PublicKey {
   const hex = /^[0-9A-Fa-f]+$/.test(text) ? text : Buffer.from(text, 'base64').toString('hex')
-  return parsePublicKey(hex)
+  try {
+    return parsePublicKey(hex)
+  } catch (cause) {
+    const message = `${option}: a secp256k1 key as SPKI in hex or base64 expected, got '${text.slice(0, 40)}'`
+    throw new WattError('key/unreadable', message, { cause })
+  }
 }
 
 function findKey(
@@ -247,6 +284,7 @@ function findEquivocations(
       seen.set(place, line)
       return []
     }
+    if (line.parsed.hash === other.parsed?.hash) return []
     const publicKey = keyOf(epoch)
     if (publicKey === undefined || !isEquivocation({ publicKey, first: other.text, second: line.text }, verifier))
       return []

@@ -4,6 +4,7 @@ import test from 'ava'
 import { fastVerifier, testSigner } from '../test/rig.ts'
 import { ledgerSigner, TestWallet } from '../test/wallet-rig.ts'
 import { verifyFile } from './verify-file.ts'
+import { checkAnswer } from './wallet/ledger-link.ts'
 
 const verify = (...lines: string[]) => verifyFile(lines.join('\n'), { byMeter: new Map() }, fastVerifier)
 const ledger = addressOf(ledgerSigner.publicKey)
@@ -33,6 +34,15 @@ test('SPEC-153: with the answer of the ledger that it names, an order is proven 
   const foreign = signTransferAnswer({ ...facts, entry: 7 }, testSigner(907))
   t.like(verify(pay, foreign)[0], { ok: false })
   t.regex(verify(pay, foreign)[0]!.text, /not by ledger/)
+})
+
+test('SPEC-153: an answer that calls its order another one is a fault', (t) => {
+  for (const change of [{ nonce: 2 }, { account: bea.address }]) {
+    const twisted = signTransferAnswer({ ...facts, ...change, entry: 7 }, ledgerSigner)
+    t.like(verify(pay, twisted)[0], { ok: false })
+    t.regex(verify(pay, twisted)[0]!.text, /calls it order \d of 0x.* \(receipt\/invalid\)$/)
+    t.throws(() => checkAnswer(parseTransfer(pay), twisted), { code: 'receipt/invalid' })
+  }
 })
 
 test('SPEC-153: two answers of one ledger to one nonce prove that it lies', (t) => {

@@ -65,6 +65,11 @@ function verifyOrder({ content: order }: Read<Transfer>, answers: readonly Read<
         text: `line ${line}: the answer is signed by ${by}, not by ledger ${ledger} (receipt/invalid)`,
       }
     }
+    if (content.account !== account || content.nonce !== nonce) {
+      const other = `order ${content.nonce} of ${content.account}`
+      const text = `line ${line}: ledger ${by} has signed an answer to it that calls it ${other} (receipt/invalid)`
+      return { subject, ok: false, text }
+    }
     return { subject, ok: true, text: `${what}; that ledger has ${describeOutcome(content)}` }
   })
 }

@@ -10,6 +10,7 @@ import {
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { exitCodes, toExitCode } from './exit-codes.ts'
 import { parseAmount, parseAsset, parseCurrency } from './orders/amounts.ts'
+import { tolerateClosedPipe, toPrintable } from './printable.ts'
 import { lastAccount } from './wallet/accounts.ts'
 import { LedgerLink, type SendResult, trustAuthorities } from './wallet/ledger-link.ts'
 import { addLooking } from './wallet/looking.ts'
@@ -28,8 +29,18 @@ import {
   type WalletPlace,
 } from './wallet/wallet-store.ts'
 
-const print = (text: string) => process.stdout.write(`${text}\n`)
-const note = (text: string) => process.stderr.write(`${text}\n`)
+const print = (text: string) => process.stdout.write(`${toPrintable(text)}\n`)
+const note = (text: string) => process.stderr.write(`${toPrintable(text)}\n`)
+
+const exitCodesText = `
+Exit codes:
+  0   done
+  64  the command cannot be understood
+  65  refused: what was ordered, a password, words, a file or an answer is not right
+  69  no ledger answers
+  70  a fault of this program
+  75  nothing is lost: say the same again later
+  78  an address or a certificate of a ledger cannot be used`
 
 function command(program: Command, name: string, description: string): Command {
   return program
@@ -40,9 +51,9 @@ function command(program: Command, name: string, description: string): Command {
 }
 
 function buildProgram(): Command {
-  const program = new Command('wattline-wallet').description(
-    'Keeps keys for WATT, EEA and money, and signs what a ledger is to do with them',
-  )
+  const program = new Command('wattline-wallet')
+    .description('Keeps keys for WATT, EEA and money, and signs what a ledger is to do with them')
+    .addHelpText('after', exitCodesText)
   addKeys(program)
   addFiles(program)
   addGiving(program)
@@ -274,4 +285,5 @@ function fail(error: unknown): number {
   return toExitCode(error)
 }
 
+tolerateClosedPipe()
 await main()

@@ -28,3 +28,6 @@ function formatPath(issue: v.BaseIssue<unknown>): string {
 export function integerBetween(low: number, high: number) {
   return v.pipe(v.number(), v.integer(), v.minValue(low), v.maxValue(high))
 }
+
+/** The last moment that a time in ms since 1970 may name: the end of the year 9999, as calendars write years in four digits. */
+export const lastMoment = 253_402_300_799_999

@@ -42,7 +42,7 @@ export function signDocument(kind: DocumentKind, content: object, signer: Signer
 }
 
 // JSON with everything beyond ASCII, and the section separator, escaped.
-function toAsciiJson(content: object): string {
+function toAsciiJson(content: unknown): string {
   return JSON.stringify(content).replace(
     /[|\u007f-\uffff]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
@@ -60,11 +60,22 @@ export function parseDocument(kind: DocumentKind, text: string, code: ErrorCode)
   const body = match[2] ?? ''
   const signature = decodeDerSignature(fromHex(match[3] ?? '') ?? new Uint8Array())
   if (signature === undefined) throw new WattError(code, `${kind}: SD: a DER signature expected`)
+  const content = readBody(body, kind, code)
+  return { text, body, hash: hashText(body), signature, content }
+}
+
+// One way of writing: a key that stands there twice, or a number that others round otherwise, would say one thing here
+// and another elsewhere, under one signature and one hash.
+function readBody(body: string, kind: DocumentKind, code: ErrorCode): unknown {
+  const shown = `'${body.slice(0, 80)}'`
   try {
-    return { text, body, hash: hashText(body), signature, content: JSON.parse(body) }
+    const content: unknown = JSON.parse(body)
+    if (toAsciiJson(content) === body) return content
   } catch (cause) {
-    throw new WattError(code, `${kind}: the body is no JSON in ASCII: '${body.slice(0, 80)}'`, { cause })
+    // Also where it is nested too deep to be written.
+    throw new WattError(code, `${kind}: the body is no JSON: ${shown}`, { cause })
   }
+  throw new WattError(code, `${kind}: the body is not written in the one way of SPEC-50: ${shown}`)
 }
 
 /** Whether a document was signed with a key. */

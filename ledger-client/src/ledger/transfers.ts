@@ -214,7 +214,7 @@ export class Transfers {
     this.#checkFee(order)
     const { available } = this.holdings(order.from, order.asset)
     if (available < order.amount) {
-      const has = `'${order.from}' has ${available} ${order.asset} available`
+      const has = `'${order.from}' has ${available} base units of ${order.asset} available`
       throw new WattError('transfer/insufficient', `order ${order.id}: ${has}, ${order.amount} expected`)
     }
     const recipient = recipientOf(order)

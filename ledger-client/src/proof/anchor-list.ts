@@ -13,7 +13,7 @@ export function checkAnchors(
     if (line.trim() === '') continue
     try {
       const anchor = parseAnchor(line.trim(), key, verifier)
-      findings.push({ subject: `anchor of ${anchor.day ?? 'no day'}`, ok: true, text: describe(anchor, before) })
+      findings.push({ subject: nameOf(anchor), ok: true, text: describe(anchor, before) })
       ;[key, before] = [anchor.ledger, anchor]
     } catch (error) {
       if (!(error instanceof WattError)) throw error
@@ -24,11 +24,16 @@ export function checkAnchors(
   return findings
 }
 
+function nameOf({ day }: Anchor): string {
+  return day === undefined ? 'a head' : `anchor of ${day}`
+}
+
 function describe({ day = '', previous, records, entries }: Anchor, before: Anchor | undefined): string {
   const fault = (message: string) => new WattError('anchor/invalid', message)
   const what = `fixes ${records.count} records and ${entries.count} journal entries`
   if (before === undefined) {
-    return previous === noHash ? `${what}; it is the ledger's first` : `${what}; the ones before it are not in the file`
+    if (previous !== noHash) return `${what}; the ones before it are not in the file`
+    return `${what}; ${day === '' ? 'no day was anchored before it' : "it is the ledger's first"}`
   }
   if (previous !== before.hash) {
     throw fault(`it names ${previous.slice(0, 8)} as the anchor before it, ${before.hash.slice(0, 8)} stands there`)

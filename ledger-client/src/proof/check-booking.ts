@@ -1,7 +1,16 @@
-import { driverOf, formatKwh, makeClaim, type OcmfRecord, type PointId, WattError, type Wh } from '@wattline/protocol'
+import {
+  formatKwh,
+  makeClaim,
+  type OcmfRecord,
+  type PointId,
+  type SessionStep,
+  WattError,
+  type Wh,
+} from '@wattline/protocol'
 import { accountOf } from '../ledger/accounts.ts'
+import { findBreach } from '../ledger/entry-kinds.ts'
 import { type StoredEnergy, storageKind, storagePostings, storedBy } from '../ledger/storage.ts'
-import { countRecord } from '../mint.ts'
+import { chargeRecord, countRecord } from '../mint.ts'
 import type { Terms } from '../points/registry.ts'
 import { type EntryContent, movedBy, parseTerms, type StatedTerms } from './entry-content.ts'
 
@@ -35,6 +44,8 @@ export function explainBooking(facts: Booked): Explanation {
     throw mismatch(`it books '${booking.claim ?? 'nothing'}', the record's claim is '${claim}'`)
   const sum = booking.postings.reduce((total, { amount }) => total + amount, 0n)
   if (sum !== 0n) throw mismatch(`its postings sum to ${sum}`)
+  const breach = findBreach(booking.kind, booking.postings)
+  if (breach !== undefined) throw mismatch(breach)
   const { mintWh, burnWh } = movedBy(booking, point)
   const what = describeMove(mintWh, burnWh)
   const terms = readTerms(facts, stated)
@@ -44,6 +55,7 @@ export function explainBooking(facts: Booked): Explanation {
       "'wattline-ledger verify' goes through all entries, for whoever has the ledger's data",
   ]
   if (booking.kind === 'remainder') {
+    checkAccounts(booking, point, terms.owner)
     const proven = [`is in the journal and ${what}, the remainder of the meter of ${whose}; its postings sum to zero`]
     return { proven, open: [...open, 'how large the remainder is: it rests on the records of the points below'] }
   }
@@ -53,7 +65,7 @@ export function explainBooking(facts: Booked): Explanation {
     const registers = describeMove(expected.mintWh, expected.burnWh)
     throw mismatch(`it ${what}; by the registers of the two records it ${registers}`)
   }
-  const account = booking.kind === 'session' ? (driverOf(last.user) ?? terms.owner) : terms.owner
+  const account = payerOf(facts, terms, expected.bill)
   checkAccounts(booking, point, account)
   const session = booking.kind === 'session' ? `, a session that '${account}' pays` : ''
   return {
@@ -92,6 +104,18 @@ function describeStored({ importWh, exportWh }: StoredEnergy): string {
   return `${formatKwh(importWh)} kWh went into the storage and ${formatKwh(exportWh)} kWh came out of it`
 }
 
+// SPEC-87: a driver pays for what a pair of marks that both name him encloses, and for nothing else.
+function payerOf({ booking: { kind }, between }: Booked, { owner }: StatedTerms, bill: SessionStep['bill']): string {
+  if (kind === 'session') {
+    if (bill === undefined) throw mismatch('it bills a session; the two records are not begin and end of one')
+    return bill.driver ?? owner
+  }
+  if (kind !== 'claim') throw mismatch(`'${kind}' books no record`)
+  // What the records between say may break a pair; without them it is the ledger's word that something did.
+  if (bill !== undefined && between !== undefined) throw mismatch('it bills nobody for a session that is sound')
+  return owner
+}
+
 function mismatch(message: string): WattError {
   return new WattError('proof/mismatch', message)
 }
@@ -112,15 +136,16 @@ function readTerms({ point, booking }: Booked, stated: EntryContent): StatedTerm
 }
 
 // A fuse that was changed on the way judges only what came after it: what fits under either is what was booked.
-function claimOf(facts: Booked, terms: StatedTerms, booked: Moved): Moved {
-  const claims = countByFuses(facts, terms).map((energy) =>
-    makeClaim(facts.point as PointId, terms.role, facts.last, energy),
-  )
+function claimOf(facts: Booked, terms: StatedTerms, booked: Moved): Moved & Pick<SessionStep, 'bill'> {
+  const claims = countByFuses(facts, terms).map(({ bill, ...energy }) => {
+    const claim = makeClaim(facts.point as PointId, terms.role, facts.last, energy)
+    return { ...claim, ...(bill === undefined ? {} : { bill }) }
+  })
   const isBooked = ({ mintWh, burnWh }: Moved) => mintWh === booked.mintWh && burnWh === booked.burnWh
   return claims.find(isBooked) ?? claims[0] ?? { mintWh: 0n, burnWh: 0n }
 }
 
-function countByFuses(facts: Booked, terms: StatedTerms): readonly { readonly import: Wh; readonly export: Wh }[] {
+function countByFuses(facts: Booked, terms: StatedTerms): readonly Counted[] {
   const powers = [terms, ...facts.before.map(parseTerms)].flatMap(({ maxPowerW }) => maxPowerW ?? [])
   return powers.map((maxPowerW) => countBetween(facts, { ...terms, maxPowerW }))
 }
@@ -130,19 +155,23 @@ interface Moved {
   readonly burnWh: Wh
 }
 
-// The same rules by which the ledger counts. Where the records between are not at hand, the registers of the two alone
-// must give the energy.
-function countBetween({ first, between, last }: Booked, stated: StatedTerms): { import: Wh; export: Wh } {
+interface Counted extends Pick<SessionStep, 'bill'> {
+  readonly import: Wh
+  readonly export: Wh
+}
+
+// The same rules by which the ledger counts: a record books its own difference, a charging point's mark what its session
+// has counted. Where the records between are not at hand, the registers of the two alone must give the energy.
+function countBetween({ first, between, last }: Booked, stated: StatedTerms): Counted {
   const terms: Terms = { ...stated }
-  let base = first && countRecord(undefined, first, terms).base
-  const sum = { import: 0n, export: 0n }
-  for (const record of [...(between ?? []), last]) {
-    const count = countRecord(base, record, terms)
-    base = count.base
-    sum.import += count.energy.import
-    sum.export += count.energy.export
+  let count = countRecord(undefined, first ?? last, terms)
+  let step = chargeRecord(undefined, first ?? last, count)
+  for (const record of first === undefined ? [] : [...(between ?? []), last]) {
+    count = countRecord(count.base, record, terms)
+    step = chargeRecord(step.open, record, count)
   }
-  return sum
+  if (stated.role !== 'charger') return count.energy
+  return { import: step.burnWh, export: 0n, ...(step.bill === undefined ? {} : { bill: step.bill }) }
 }
 
 // SPEC-85: WATT of the owner and of the grid account, and nobody else's.

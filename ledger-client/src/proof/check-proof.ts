@@ -17,6 +17,8 @@ import {
   toUpperHex,
   verifyParsed,
 } from '@wattline/protocol'
+import { assetOf, classOf } from '../ledger/accounts.ts'
+import { formatAmount } from '../orders/amounts.ts'
 import { type Booked, explainBooking } from './check-booking.ts'
 import { gatherKeys, type KnownKey } from './check-keys.ts'
 import { type EntryContent, parseEntryContent } from './entry-content.ts'
@@ -125,18 +127,24 @@ class ProofCheck {
     const stated = terms && this.#checkEntry(terms, 'terms')
     const before = (earlier ?? []).map((each) => this.#checkEntry(each, 'earlier terms'))
     if (point === undefined || record === undefined) {
-      if (booking === undefined || [record, stated, earlier, from, between].some((each) => each !== undefined)) {
+      const besides = [point, record, stated, earlier, from, between, certificates]
+      if (booking === undefined || besides.some((each) => each !== undefined)) {
         throw new Fault('file', 'proof/malformed', 'a record with its point, or an entry alone expected')
       }
       this.#prove(nameOf(booking), `is in the journal: ${describeEntry(booking)}`)
       return
     }
     if (stated === undefined) throw new Fault('file', 'proof/mismatch', 'no terms stand beside the record')
+    if (from === undefined && between !== undefined) {
+      throw new Fault('file', 'proof/malformed', 'records between two, but not the first of the two')
+    }
     const { point: given } = this.#report.keys
     this.#keys = gatherKeys({ point, stated: [...before, stated], certificates: certificates ?? [], given })
     const last = this.#checkRecord(point, record, 'the record')
     const first = from && this.#checkRecord(point, from, 'the record before')
-    const middle = (between ?? []).map((text, at) => this.#checkSigned(text, `${point}, between number ${at + 1}`))
+    const middle = (between ?? []).map((text, at) =>
+      this.#checkSigned(point, text, `${point}, between number ${at + 1}`),
+    )
     const unbroken = first !== undefined && this.#checkRange(point, first, middle, last)
     this.#tellTrust(unbroken && last.key.vouched ? [] : [...(first === undefined ? [] : [first]), ...middle, last])
     if (booking === undefined) return
@@ -191,7 +199,7 @@ class ProofCheck {
 
   #checkRecord(point: string, { index, text, path }: RecordProof, what: string): CheckedRecord {
     const subject = `${point}, ${what}`
-    const signed = this.#checkSigned(text, subject)
+    const signed = this.#checkSigned(point, text, subject)
     this.#checkPath(subject, recordLeaf(point, text), { index, path }, 'records')
     const { source, key } = signed.key
     const { epoch, sequence, takenAt } = signed.parsed.record
@@ -203,14 +211,14 @@ class ProofCheck {
     return signed
   }
 
-  #checkSigned(text: string, subject: string): CheckedRecord {
+  #checkSigned(point: string, text: string, subject: string): CheckedRecord {
     attempt(subject, () => asciiToBytes(text))
     const parsed = attempt(subject, () => parseOcmfText(text))
     let verdict = 'no key for it, neither in the file nor given'
     let code: ErrorCode = 'record/wrong-key'
     for (const known of this.#keys) {
       const result = verifyParsed(parsed, known.key, this.#report.verifier)
-      if (result.ok) return { parsed, key: checkValidity(known, parsed, subject) }
+      if (result.ok) return { parsed: checkPoint(parsed, subject, point), key: checkValidity(known, parsed, subject) }
       ;[verdict, code] = [result.message, result.code]
     }
     throw new Fault(subject, code, verdict)
@@ -236,6 +244,13 @@ class ProofCheck {
   }
 }
 
+// A key may have signed for another point, too. What a record says of an EVSE is the charging station's own name for it.
+function checkPoint(parsed: ParsedOcmf, subject: string, point: string): ParsedOcmf {
+  const { pointType, pointText } = parsed.record.template
+  if (pointType === 'EVSEID' || pointText === point.replace('/', ' ')) return parsed
+  throw new Fault(subject, 'chain/foreign', `it is a record of '${pointText}'`)
+}
+
 // SPEC-95: a key that has named its successor says nothing more.
 function checkValidity(known: KnownKey, { record }: ParsedOcmf, subject: string): KnownKey {
   const { last } = known
@@ -251,9 +266,15 @@ function nameOf({ id }: EntryContent): string {
 
 /** An entry in words. */
 export function describeEntry({ kind, at, claim, point, postings }: EntryContent): string {
-  const moves = postings.map(({ account, amount }) => `${account} ${amount > 0n ? '+' : ''}${formatKwh(amount)}`)
+  const moves = postings.map(
+    ({ account, amount }) => `${account} ${amount > 0n ? '+' : ''}${describeAmount(account, amount)}`,
+  )
   const what = [kind, claim ?? point ?? ''].filter((word) => word !== '').join(' ')
-  return `${what}, made at ${new Date(at).toISOString()}${moves.length === 0 ? ', moves nothing' : `: ${moves.join(', ')} kWh`}`
+  return `${what}, made at ${new Date(at).toISOString()}${moves.length === 0 ? ', moves nothing' : `: ${moves.join(', ')}`}`
+}
+
+function describeAmount(account: string, amount: bigint): string {
+  return classOf(account) === undefined ? `${amount} of no known kind` : formatAmount(amount, assetOf(account))
 }
 
 function describeReading({ record }: ParsedOcmf): string {

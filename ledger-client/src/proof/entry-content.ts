@@ -1,4 +1,4 @@
-import { decodeWith, type Role, roles, WattError, type Wh } from '@wattline/protocol'
+import { decodeWith, integerBetween, lastMoment, type Role, roles, WattError, type Wh } from '@wattline/protocol'
 import * as v from 'valibot'
 import { accountOf } from '../ledger/accounts.ts'
 
@@ -6,8 +6,8 @@ import { accountOf } from '../ledger/accounts.ts'
 
 const amount = v.pipe(v.string(), v.regex(/^-?(0|[1-9]\d{0,24})$/))
 const shape = v.tuple([
-  v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
-  v.pipe(v.number(), v.safeInteger()),
+  integerBetween(1, Number.MAX_SAFE_INTEGER),
+  integerBetween(0, lastMoment),
   v.string(),
   v.nullable(v.string()),
   v.nullable(v.string()),

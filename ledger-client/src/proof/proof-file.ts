@@ -62,9 +62,12 @@ const consistencyShape = v.strictObject({
 
 export type ConsistencyFile = v.InferOutput<typeof consistencyShape>
 
-/** Whether a file wants to be a proof of either kind. */
+/** The longest file that is looked at: records between are what makes one long, and there are at most 10,000 of them. */
+const longestProof = 2 ** 25
+
+/** Whether a file wants to be a proof of either kind, however it is written: nothing else that is checked is JSON. */
 export function looksLikeProof(content: string): boolean {
-  return /^\{\n "wattline": "(proof|consistency)"/.test(content)
+  return content.trimStart().startsWith('{') || content.slice(0, 100).includes('"wattline"')
 }
 
 /** Whether it wants to show that one anchor extends another. */
@@ -99,11 +102,18 @@ function parse<TSchema extends v.GenericSchema<unknown, object>>(
   schema: TSchema,
   content: string,
 ): v.InferOutput<TSchema> {
+  if (content.length > longestProof) {
+    throw new WattError('proof/malformed', `at most ${longestProof} characters expected, got ${content.length}`)
+  }
   let json: unknown
   try {
     json = JSON.parse(content)
   } catch (cause) {
-    throw new WattError('proof/malformed', `no JSON: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new WattError(
+      'proof/malformed',
+      `it is no proof: no JSON: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    )
   }
   const proof = decodeWith(schema, json, 'proof', 'proof/malformed')
   if (format(proof) !== content) {

@@ -187,11 +187,19 @@ test('SPEC-181: what a proof says of a storage, and what an entry of one must no
     [discharged, 450n],
     [stored, 750n],
   ] as const
-  t.regex(refusal(moving(...sound, ['owner:alice', 5n], ['minted:gw-1/battery', -5n])), /moves more than its storage/)
-  t.regex(refusal(moving([charged, -1200n], [discharged, 450n], ['owner:alice', 750n])), /moves more than its storage/)
+  t.regex(refusal(moving(...sound, ['owner:alice', 5n], ['minted:gw-1/battery', -5n])), /'storage' has 2 to 3 postings/)
+  t.regex(
+    refusal(moving([charged, -1200n], [discharged, 450n], ['owner:alice', 750n])),
+    /must not move 750 .*'owner:alice'/,
+  )
+  const foreign = ['stored:gw-1/other', 750n] as const
+  t.regex(refusal(moving([charged, -1200n], [discharged, 450n], foreign)), /moves more than its storage/)
   const producer = { owner: 'alice', role: 'producer', maxPowerW: 1_000_000 }
   t.regex(refusal({ stated: { ...facts.stated, note: producer } }), /it books a storage; the meter is that of 'alice'/)
-  t.regex(refusal({ booking: { ...booking, kind: 'claim' } }), /moves WATT of 'charged:gw-1\/battery'/)
+  t.regex(
+    refusal({ booking: { ...booking, kind: 'claim' } }),
+    /'claim' must not move -1200 on account 'charged:gw-1\/battery'/,
+  )
 })
 
 test('SPEC-180: counting that began anew on the way is proven with all records between', (t) => {

@@ -21,6 +21,7 @@ import {
   WattError,
 } from '@wattline/protocol'
 import * as v from 'valibot'
+import { toPrintableLine } from '../printable.ts'
 
 const accountShape = v.strictObject({
   ledger: v.string(),
@@ -46,7 +47,11 @@ const statementShape = v.strictObject({
   ),
 })
 const answerShape = v.strictObject({ answer: v.string() })
-const refusalShape = v.strictObject({ code: v.picklist(errorCodes), message: v.string() })
+// Whoever answers there writes on the user's terminal.
+const refusalShape = v.strictObject({
+  code: v.picklist(errorCodes),
+  message: v.pipe(v.string(), v.maxLength(2000), v.transform(toPrintableLine)),
+})
 
 /** What everybody may know of an account. */
 export interface AccountView {
@@ -178,7 +183,7 @@ export class LedgerLink {
         signal: AbortSignal.timeout(patienceMs),
       })
       status = response.status
-      text = await response.text()
+      text = await readPage(response)
     } catch (cause) {
       throw new WattError('ledger/unreachable', `${this.#url}: no answer${reasonOf(cause)}`, { cause, retryable: true })
     }
@@ -197,6 +202,18 @@ export class LedgerLink {
     const { code, message } = decodeWith(refusalShape, content, this.#url, 'message/invalid')
     return new WattError(code, `${this.#url}: ${message}`)
   }
+}
+
+// No more than can be a page is taken in, whatever is sent.
+async function readPage({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of body ?? []) {
+    chunks.push(chunk)
+    length += chunk.length
+    if (length > longestPage) break
+  }
+  return Buffer.concat(chunks).toString('utf8')
 }
 
 /** An order and its answer, both checked by themselves and against each other. */
@@ -226,6 +243,7 @@ export function checkAnswer(order: Transfer, text: string): TransferAnswer {
   const [signer, what] = [addressOf(answer.ledger), `answer to order ${order.nonce} of '${order.account}'`]
   if (signer !== order.ledger)
     throw new WattError('receipt/invalid', `${what}: of ${signer}, not of ledger ${order.ledger}`)
-  if (answer.transfer !== order.id) throw new WattError('receipt/invalid', `${what}: is to another order`)
+  if (answer.transfer !== order.id || answer.account !== order.account || answer.nonce !== order.nonce)
+    throw new WattError('receipt/invalid', `${what}: is to another order`)
   return answer
 }

@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { describeAct } from '../orders/order-words.ts'
+import { toPrintableLine } from '../printable.ts'
 import { lastAccount } from './accounts.ts'
 import { type HistoryLine, readHistory } from './history.ts'
 import { describeHoldings, describeTrust, formatLine } from './history-words.ts'
@@ -57,7 +58,7 @@ export function addLooking(command: AddCommand, { print, note, parseCount }: Sur
       const history = await readHistory(link, ledger, asker, all === true ? undefined : last)
       if (keep !== undefined) appendFileSync(keep, `${history.evidence.join('\n')}\n`, { mode: 0o600 })
       for (const line of history.lines) {
-        print(json === true ? toJson(line) : formatLine(line, asker.account))
+        print(json === true ? toJson(line) : toPrintableLine(formatLine(line, asker.account)))
       }
       note(describeTrust(history))
     })
@@ -65,7 +66,7 @@ export function addLooking(command: AddCommand, { print, note, parseCount }: Sur
     async (options: LookOptions) => {
       const { link, asker } = await open(options)
       const orders = await link.orders(await link.account(asker.account), asker)
-      for (const each of orders) print(formatOrder(each))
+      for (const each of orders) print(toPrintableLine(formatOrder(each)))
     },
   )
 }

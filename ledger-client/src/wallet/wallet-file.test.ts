@@ -49,6 +49,21 @@ test('a password in another spelling of Unicode is the same; a short one is refu
   t.throws(() => sealWallet(words, 'short', cheap), { code: 'wallet/password', message: /at least 8/ })
 })
 
+test('a file that would take more than half a gigabyte to open is refused before anything is taken', (t) => {
+  const text = sealWallet(words, password, cheap)
+  for (const cost of ['20', '1e9', '19.5', '-1']) {
+    const heavy = text.replace('"cost": 10', `"cost": ${cost}`)
+    t.throws(() => openWallet(heavy, password, 'file'), { code: 'wallet/invalid', message: /kdf\.cost/ }, cost)
+  }
+  const keystore = JSON.parse(writeKeystore(Buffer.from(hardhatKey, 'hex'), password, 2)) as {
+    crypto: { kdfparams: object }
+  }
+  for (const heavy of [{ n: 2 ** 20, r: 8 }, { n: 2 ** 30 }, { r: 1000 }, { p: 2 ** 20 }]) {
+    const crypto = { ...keystore.crypto, kdfparams: { ...keystore.crypto.kdfparams, ...heavy } }
+    t.throws(() => readKeystore(JSON.stringify({ ...keystore, crypto }), password, 'file'), { code: 'wallet/invalid' })
+  }
+})
+
 test('a wallet file altered in any character does not open', (t) => {
   const text = sealWallet(words, password, cheap)
   const compact = JSON.stringify(JSON.parse(text))

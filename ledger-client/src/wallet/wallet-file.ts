@@ -21,8 +21,8 @@ const headShape = {
   address: v.pipe(v.string(), v.check(isAddress, 'expected an address')),
   kdf: v.strictObject({
     name: v.literal('scrypt'),
-    /** log2 of the rounds; r is 8, p is 1. */
-    cost: integerBetween(10, 20),
+    /** log2 of the rounds; r is 8, p is 1. Opening a file takes half a gigabyte at most. */
+    cost: integerBetween(10, 19),
     salt: hexBytes(16),
   }),
   cipher: v.strictObject({ name: v.literal('aes-256-gcm'), iv: hexBytes(12) }),

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { type Address, addressOf, isAccount, isAddress } from '../account.ts'
 import { formatPublicKey, type PublicKey, parsePublicKey, type SignatureVerifier, type Signer } from '../attestation.ts'
-import { decodeWith, integerBetween } from '../decode.ts'
+import { decodeWith, integerBetween, lastMoment } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { WattError } from '../errors.ts'
 
@@ -46,7 +46,7 @@ const shape = v.strictObject({
   ledger: v.pipe(v.string(), v.check(isAddress, 'expected an address as EIP-55 spells it')),
   account: v.pipe(v.string(), v.check(isAccount, 'expected an account: an address as EIP-55 spells it, or a name')),
   key: v.pipe(v.string(), v.regex(/^[0-9A-F]+$/, 'expected SPKI in upper-case hex')),
-  expiresAt: integerBetween(1, 2 ** 53 - 1),
+  expiresAt: integerBetween(1, lastMoment),
   kind: v.picklist(inquiryKinds),
   from: integerBetween(0, 2 ** 53 - 1),
 })

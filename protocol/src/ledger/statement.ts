@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { formatPublicKey, type PublicKey, parsePublicKey, type SignatureVerifier, type Signer } from '../attestation.ts'
-import { decodeWith, integerBetween } from '../decode.ts'
+import { decodeWith, integerBetween, lastMoment } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { WattError } from '../errors.ts'
 import { type Currency, isCurrency } from './currency.ts'
@@ -62,7 +62,7 @@ const shape = v.strictObject({
   ledger: v.string(),
   inquiry: hash,
   account: v.string(),
-  at: count,
+  at: integerBetween(0, lastMoment),
   holdings: v.objectWithRest(v.entriesFromList(holdingClasses, amount), amount),
   orders: count,
   entries: count,

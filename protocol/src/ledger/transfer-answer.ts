@@ -8,7 +8,7 @@ import {
   type SignatureVerifier,
   type Signer,
 } from '../attestation.ts'
-import { decodeWith, integerBetween } from '../decode.ts'
+import { decodeWith, integerBetween, lastMoment } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { type ErrorCode, errorCodes, WattError } from '../errors.ts'
 
@@ -47,7 +47,7 @@ const shape = v.strictObject({
   transfer: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   account: v.pipe(v.string(), v.check(isAccount, 'expected an account')),
   nonce: integerBetween(1, 2 ** 53 - 1),
-  at: integerBetween(0, 2 ** 53 - 1),
+  at: integerBetween(0, lastMoment),
   entry: v.exactOptional(integerBetween(1, 2 ** 53 - 1)),
   refused: v.exactOptional(v.picklist(errorCodes)),
   message: v.exactOptional(v.pipe(v.string(), v.maxLength(500))),

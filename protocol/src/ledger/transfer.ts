@@ -8,7 +8,7 @@ import {
   type SignatureVerifier,
   type Signer,
 } from '../attestation.ts'
-import { decodeWith, integerBetween } from '../decode.ts'
+import { decodeWith, integerBetween, lastMoment } from '../decode.ts'
 import { isSignedBy, parseDocument, signDocument } from '../document.ts'
 import { WattError } from '../errors.ts'
 import { type Currency, isCurrency } from './currency.ts'
@@ -89,7 +89,7 @@ export type Transfer = TransferFacts & {
   readonly text: string
 }
 
-const time = integerBetween(1, 2 ** 53 - 1)
+const time = integerBetween(1, lastMoment)
 const id = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'expected 32 bytes in lower-case hex'))
 // 18 digits fit the 64 bits of every store.
 const amount = v.pipe(v.string(), v.regex(/^[1-9]\d{0,17}$/, 'expected base units, a whole number above zero'))
