@@ -47,7 +47,7 @@ test('SPEC-88: money is counted in the minor units of ISO 4217, whatever this ma
   ] as const)
     t.throws(() => parseAmount(bad, asset), { code: 'transfer/invalid' })
   fc.assert(
-    fc.property(fc.bigInt({ min: 0n, max: 10n ** 15n }), fc.constantFrom(eur, yen, dinar), (units, asset) => {
+    fc.property(fc.bigInt({ min: 0n, max: 10n ** 15n - 1n }), fc.constantFrom(eur, yen, dinar), (units, asset) => {
       t.is(parseAmount(formatUnits(units, asset), asset), units)
     }),
     { numRuns: 50 },
