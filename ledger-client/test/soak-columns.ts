@@ -57,6 +57,16 @@ const isExcused = (edit: string) =>
     return name.endsWith('*') ? edit.replace(' ', '.').startsWith(name.slice(0, -1)) : edit === name
   })
 
+// Whether the tables take a change.
+function isAllowed(change: () => number): boolean {
+  try {
+    return change() > 0
+  } catch (error) {
+    if (error instanceof Sqlite.SqliteError && /^SQLITE_(CONSTRAINT|MISMATCH)/.test(error.code)) return false
+    throw error
+  }
+}
+
 const dir = mkdtempSync(join(tmpdir(), 'wattline-columns-'))
 const closing: (() => void)[] = []
 try {
@@ -68,16 +78,16 @@ try {
   const isSound = () => auditLedger(asked, fastVerifier).ok
   if (!isSound()) throw new Error('a sound ledger is not found sound')
   const unseen = new Map<string, number>()
+  const ended = new Set<string>()
   let edits = 0
   const attempt = (edit: string, change: () => number) => {
     db.exec('SAVEPOINT edit')
     try {
-      if (change() === 0) return
+      if (!isAllowed(change)) return
       edits++
       if (isSound()) unseen.set(edit, (unseen.get(edit) ?? 0) + 1)
     } catch (error) {
-      // The tables do not allow it.
-      if (!(error instanceof Sqlite.SqliteError) || !/^SQLITE_(CONSTRAINT|MISMATCH)/.test(error.code)) throw error
+      ended.add(`${edit}: ${String(error)}`)
     } finally {
       db.exec('ROLLBACK TO edit; RELEASE edit')
     }
@@ -108,7 +118,8 @@ try {
     `${edits} edits, ${[...unseen.values()].reduce((sum, count) => sum + count, 0)} of them unseen\n`,
   )
   for (const [edit, count] of surprises) process.stdout.write(`unseen: ${edit}, ${count} times\n`)
-  if (surprises.length > 0) process.exitCode = 1
+  for (const edit of ended) process.stdout.write(`verify ended without an answer: ${edit}\n`)
+  if (surprises.length + ended.size > 0) process.exitCode = 1
 } finally {
   for (const close of closing.toReversed()) close()
   rmSync(dir, { recursive: true, force: true })
