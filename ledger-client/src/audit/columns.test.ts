@@ -95,6 +95,12 @@ const edits: readonly (readonly [name: string, sql: string, fault: string | RegE
     /^entry \d+: journal\/broken$/,
   ],
   ['a limit of no asset', `UPDATE account_limit SET asset = 'GOLD'`, 'account GOLD of carol: storage/corrupt'],
+  [
+    'a text with which counting began, where the certificate tells a register',
+    `UPDATE record SET text = 'OCMF|' WHERE point = ${point('roof')} AND sequence = 1`,
+    /^gw-1\/roof@\d+\/1: record\/malformed$/,
+  ],
+  ['the note that binds a wallet', `UPDATE entry SET note = '{' WHERE kind = 'wallet'`, /^entry \d+: journal\/broken$/],
   ['the order of seals', 'UPDATE seal SET block = block + 1', 'records: storage/corrupt'],
 ]
 

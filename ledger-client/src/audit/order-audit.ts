@@ -9,6 +9,7 @@ import {
 import { claimOfOrder, noteOfOrder, orderIdOf, readClosing } from '../ledger/transfer-rules.ts'
 import { toJournalOrder } from '../orders/journal-order.ts'
 import type { Database, Statement } from '../store/database.ts'
+import { readNote } from './journal-audit.ts'
 import type { Faults } from './report.ts'
 
 interface OrderRow {
@@ -110,7 +111,7 @@ export class OrderAudit {
       `SELECT id, note FROM entry WHERE kind = 'wallet' ORDER BY id`,
     )
     for (const { id, note } of rows.iterate()) {
-      const content: unknown = JSON.parse(note)
+      const content = readNote(note)
       const [owner, address] = [field(content, 'owner'), field(content, 'address')]
       this.#bindings.set(owner, [...(this.#bindings.get(owner) ?? []), { entry: id, address }])
     }

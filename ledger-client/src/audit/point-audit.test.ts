@@ -105,6 +105,11 @@ const forgeries: Readonly<Record<string, readonly [kind: string, change: (note: 
     (note) => note.replace(/"documents":\[.*\]/, '"documents":[]'),
     /names another key/,
   ],
+  'a rotation that gives the point to somebody': [
+    'rotation',
+    (note) => note.replace('"owner":"alice"', '"owner":"eve"'),
+    /a key names its successor and no other terms/,
+  ],
   'another first register of a meter': [
     'swap',
     (note) => note.replace('"exportWh":"1"', '"exportWh":"2"'),
@@ -139,4 +144,21 @@ test('SPEC-94: the audit works out from the journal who may speak, and checks ea
       `${what}: ${JSON.stringify(found)}`,
     )
   }
+})
+
+test('SPEC-93: the audit finds an operator who takes a point from an owner that has signed, by a signed act too', (t) => {
+  const operatorKeyFile = join(tempDir(t), 'operator.key')
+  const { engine } = openRig(t, { operatorKeyFile })
+  const roof = new Device({ meter: 'roof', role: 'producer' })
+  const { text, hash } = roof.certificate
+  const action = { do: 'accept', certificate: hash, owner: 'alice' } as const
+  engine.db.write(() => engine.orders.apply([text, signOrder({ point: roof.id, action, issuedAt: 1 }, alice).text]))
+  // What the command refuses, an operator with a program of their own does.
+  const { ownerKey: _, ...terms } = engine.registry.get(roof.id)!.terms
+  engine.db.write(() => engine.enrolment.changeTerms(engine.registry.get(roof.id)!, { ...terms, owner: 'eve' }))
+  const { faults } = auditLedger(engine.db, fastVerifier)
+  t.deepEqual(
+    faults.map(({ code }) => String(code)),
+    ['order/unsigned'],
+  )
 })

@@ -10,7 +10,7 @@ import {
   obeyOrder,
   parseDocuments,
 } from '../points/owner-order-rules.ts'
-import type { Place, Point, Terms } from '../points/registry.ts'
+import { completeTerms, type Place, type Point, type Terms } from '../points/registry.ts'
 import type { Database } from '../store/database.ts'
 import { readStatedTerms, type StatedTerms } from './journal-audit.ts'
 import type { Faults } from './report.ts'
@@ -203,9 +203,10 @@ class PointAudit {
     if (row.kind === 'rotation') {
       const [rotation, certificate] = [rotations[0], certificates[0]]
       const fits = rotation !== undefined && certificate !== undefined && isSuccessor(rotation, certificate)
-      if (fits && formatPublicKey(certificate.key) === stated.key && point.keys.has(formatPublicKey(rotation.key)))
-        return
-      throw new WattError('journal/broken', 'the rotation that it keeps names another key')
+      if (!fits || formatPublicKey(certificate.key) !== stated.key || !point.keys.has(formatPublicKey(rotation.key)))
+        throw new WattError('journal/broken', 'the rotation that it keeps names another key')
+      if (before !== undefined && formatTerms(completeTerms(before, certificate)) === formatTerms(stated.terms)) return
+      throw new WattError('journal/broken', 'a key names its successor and no other terms, it states some')
     }
     if (stated.order !== undefined && stated.order.entry !== waited?.entry) {
       throw new WattError('journal/broken', `no order waits in entry ${stated.order.entry}`)
@@ -311,7 +312,8 @@ function close(point: Expected, last: string): void {
 
 function checkUnsigned(before: Terms | undefined, terms: Terms): void {
   const isSame = before !== undefined && formatTerms({ ...before, ...late(before, terms) }) === formatTerms(terms)
-  if (terms.ownerKey === undefined || isSame) return
+  // Whoever has signed once is asked again: an operator's word takes nobody's point.
+  if (isSame || (before?.ownerKey === undefined && terms.ownerKey === undefined)) return
   throw new WattError('order/unsigned', `terms of '${terms.owner}' are stated without a signed order`)
 }
 

@@ -96,7 +96,16 @@ export class SwapAudit {
   #beginsBelow({ name, hash }: BaseRow, first: Registers | undefined): boolean {
     const row = first === undefined ? undefined : this.#record.get(name, tagOf(hash), hash)
     if (first === undefined || row === undefined) return false
-    const { registers } = parseOcmfText(row.text).record
+    const registers = registersIn(row.text)
     return directions.some((each) => (registers[each] ?? first[each] ?? 0n) < (first[each] ?? 0n))
+  }
+}
+
+function registersIn(text: string): Registers {
+  try {
+    return parseOcmfText(text).record.registers
+  } catch (error) {
+    if (error instanceof WattError) return {} // a damaged text is a fault of its own
+    throw error
   }
 }

@@ -170,7 +170,7 @@ export class TransferAudit {
     const expected = [entry, asset, recipientOf(order)?.owner ?? '', amount, expiresAt, closed ?? 'open'].join()
     const row = this.#row.get(id)
     const got = row === undefined ? 'nothing' : Object.values({ ...row, closed: row.closed ?? 'open' }).join()
-    return got === expected ? undefined : `the row of reservation ${id} is ${expected}, got ${got}`
+    return got === expected ? undefined : `reservation ${id}: row ${expected} expected, got ${got}`
   }
 
   #expectCorrection(entry: Entry): readonly Posting[] {

@@ -47,6 +47,36 @@ function startIntake(t: Teardown, way: Way, options: Parameters<typeof openRig>[
   return { ...rig, health, metrics, intake, failures }
 }
 
+test('SPEC-74: names that somebody invents fill no memory while the broker is slow; who is enrolled is answered', async (t) => {
+  let deliver: (delivery: Delivery) => boolean = () => false
+  const published: string[] = []
+  const slow = Promise.withResolvers<void>()
+  const way: Way = {
+    url: 'mqtt://slow',
+    open: (events) => {
+      deliver = (delivery) => events.received(delivery)
+      const publish = (topic: string) => slow.promise.then(() => void published.push(topic))
+      return { connected: true, publish, resume: () => {}, close: () => Promise.resolve() }
+    },
+  }
+  startIntake(t, way)
+  const hear = ({ topic, payload }: { readonly topic: string; readonly payload: Uint8Array }) =>
+    new Promise<void>((acknowledge) => deliver({ topic, payload, acknowledge }))
+  for (let stranger = 0; stranger < 4; stranger++) {
+    const points = Array.from({ length: 900 }, (_, at) => `g${stranger}/${at}` as PointId)
+    const payload = Buffer.from(formatHello({ gatewayVersion: '1', points }))
+    await hear({ topic: `wattline/v1/g${stranger}/hello`, payload })
+  }
+  const roof = new Device({ meter: 'roof', role: 'producer' })
+  await hear(roof.certificateMessage())
+  // Each is processed in the turn after the one that stored it.
+  await hear(roof.read({ export: 0n }))
+  await hear(roof.read({ export: 1n }))
+  slow.resolve()
+  while (!published.includes('wattline/v1/gw-1/roof/receipt')) await new Promise((resolve) => setImmediate(resolve))
+  t.true(published.length <= 2200, `${published.length} answers`)
+})
+
 test('SPEC-70: records go in, signed receipts come out, cumulative', async (t) => {
   const broker = await embedded(t)
   const { engine } = startIntake(t, broker)

@@ -18,6 +18,8 @@ const limits = {
   receiptsInFlight: 100,
   /** Metering points that are remembered as having had messages left out. */
   shedPoints: 10_000,
+  /** Answers that wait for the broker; beyond, those that nobody has enrolled get none: their names are anybody's to invent. */
+  answers: 2000,
 } as const
 const retryMs = 1000
 
@@ -179,6 +181,8 @@ export class MqttIntake {
 
   #answer(id: PointId, { resend, refusal }: Answer): void {
     const before = this.#answers.get(id)
+    const isMore = before === undefined && this.#answers.size >= limits.answers
+    if (isMore && this.#parts.engine.registry.get(id) === undefined) return
     const told = before?.refusal ?? refusal
     const again = resend || (before?.resend ?? false)
     this.#answers.set(id, { resend: again, ...(told === undefined ? {} : { refusal: told }) })

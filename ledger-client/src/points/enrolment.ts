@@ -18,7 +18,16 @@ import type { Ledger } from '../ledger/ledger.ts'
 import type { Database, Statement } from '../store/database.ts'
 import { type Border, Memberships } from './memberships.ts'
 import { checkAcceptance, documentsOf } from './owner-order-rules.ts'
-import { isAfter, type Place, type Point, type Registry, stateOf, type Terms, termsOf } from './registry.ts'
+import {
+  completeTerms,
+  isAfter,
+  type Place,
+  type Point,
+  type Registry,
+  stateOf,
+  type Terms,
+  termsOf,
+} from './registry.ts'
 
 /** What an operator, or a first certificate where enrolment is open, asks for. */
 export interface EnrolmentRequest {
@@ -147,15 +156,14 @@ export class Enrolment {
   // A second certificate by the same key (a gateway that lost its memory but not its key) is one more place where
   // its chain may begin; the terms stay as they were enrolled.
   #addCertificate(point: Point, certificate: Certificate): void {
-    if (!point.keys.some(({ key }) => samePublicKey(key, certificate.key))) {
+    const known = point.keys.find(({ key }) => samePublicKey(key, certificate.key))
+    if (known === undefined) {
       const got = formatPublicKey(certificate.key).slice(-16)
       throw new WattError('record/wrong-key', `certificate of '${point.id}': its key ...${got} is not the enrolled one`)
     }
-    const { maxPowerW, rolloverWh, hash } = certificate
-    if (point.terms.maxPowerW === undefined) {
-      const { firstRegister: first } = certificate
-      const late = { ...(rolloverWh === undefined ? {} : { rolloverWh }), ...(first === undefined ? {} : { first }) }
-      this.changeTerms(point, { ...point.terms, maxPowerW, ...late }, { certificate: hash })
+    // Whoever has copied a key that has gone tells no terms with it.
+    if (point.terms.maxPowerW === undefined && known === point.keys.at(-1) && stateOf(point) === 'active') {
+      this.changeTerms(point, completeTerms(point.terms, certificate), { certificate: certificate.hash })
     }
     this.#file(certificate)
     this.#registry.reload()
@@ -242,8 +250,10 @@ export class Enrolment {
     certificate: Certificate,
   ): number {
     const { key } = certificate
-    const entry = this.#noteTerms('rotation', point.id, { terms: point.terms, key, cause: { last, ...cause } })
-    this.#changePoint.run(...toColumns(point.terms, entry), point.rowId)
+    // Its certificate will not come again: where an operator had left the power out, this is the time to tell it.
+    const terms = completeTerms(point.terms, certificate)
+    const entry = this.#noteTerms('rotation', point.id, { terms, key, cause: { last, ...cause } })
+    this.#changePoint.run(...toColumns(terms, entry), point.rowId)
     this.#closeKeys(point, last)
     this.#insertKey.run(formatPublicKey(key), point.id)
     this.#file(certificate)

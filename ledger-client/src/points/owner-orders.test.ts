@@ -299,3 +299,24 @@ test('SPEC-94: an owner revokes a key up to a sequence, and takes its successor;
   t.is(engine.registry.get(roof.id)?.frozen, undefined)
   t.deepEqual(faults(engine), [])
 })
+
+test('SPEC-95: a point whose power an operator left out learns it with its next key, and from no key that has gone', (t) => {
+  const { engine } = openRig(t, { enrolment: 'closed' })
+  const roof = new Device({ meter: 'roof', role: 'producer', maxPowerW: 5000 })
+  const terms = { owner: 'alice', role: 'producer' } as const
+  engine.db.write(() => engine.enrolment.enrol({ point: roof.id, key: roof.signer.publicKey, terms }))
+  const old = roof.certificateMessage()
+  const words = roof.rotate(8140)
+  engine.ingest([{ topic: roof.topic('certificate'), payload: Buffer.from(words.join('\n')) }])
+  t.is(engine.registry.get(roof.id)?.terms.maxPowerW, 5000)
+  engine.ingest([old])
+  t.deepEqual(faults(engine), [])
+  const shed = new Device({ meter: 'shed', role: 'producer', maxPowerW: 9_000_000 })
+  engine.db.write(() => {
+    engine.enrolment.enrol({ point: shed.id, key: shed.signer.publicKey, terms })
+    engine.enrolment.revoke(shed.id, { epoch: 0, sequence: 0 })
+  })
+  engine.ingest([shed.certificateMessage()])
+  t.is(engine.registry.get(shed.id)?.terms.maxPowerW, undefined)
+  t.deepEqual(faults(engine), [])
+})

@@ -246,3 +246,15 @@ export function termsOf(certificate: Certificate): Terms {
     ...(certificate.firstRegister === undefined ? {} : { first: certificate.firstRegister }),
   }
 }
+
+/** What a certificate tells where an operator had left it out; otherwise terms stay as they were enrolled. */
+export function completeTerms(terms: Terms, certificate: Certificate): Terms {
+  if (terms.maxPowerW !== undefined) return terms
+  const { maxPowerW, rolloverWh, first } = termsOf(certificate)
+  return {
+    ...terms,
+    ...(maxPowerW === undefined ? {} : { maxPowerW }),
+    ...(rolloverWh === undefined ? {} : { rolloverWh }),
+    ...(first === undefined ? {} : { first }),
+  }
+}
