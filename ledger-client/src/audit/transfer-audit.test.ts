@@ -242,7 +242,7 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
   [
     'a reservation of money for somebody',
     (db) => db.exec("UPDATE reservation SET recipient = 'eve' WHERE id = 'w-open'"),
-    /the row of reservation w-open is \d+,EUR,,100,\d+,open, got \d+,EUR,eve,/,
+    /w-open: row \d+,EUR,,100,\d+,open expected, got \d+,EUR,eve,/,
   ],
   ['a limit of what there is not', (db) => db.exec("INSERT INTO account_limit VALUES ('bob', 'x', 5, 1)"), /no limit/],
   ['a limit that is gone', (db) => db.exec('DELETE FROM account_limit'), /1 by the journal, 0 rows/],
@@ -259,7 +259,7 @@ const forgeries: readonly (readonly [name: string, plant: (db: Sqlite.Database) 
   [
     'a reservation that is open again',
     (db) => db.exec("UPDATE reservation SET closed = NULL WHERE id = 'r-void'"),
-    /the row of reservation r-void is .*,\d+, got .*,open$/,
+    /r-void: row .*,\d+ expected, got .*,open$/,
   ],
   [
     'an edited recipient of a reservation',
