@@ -3,10 +3,17 @@ import type { Command } from 'commander'
 import { look as lookAt } from './commands.ts'
 import { loadConfig } from './config.ts'
 import type { LedgerEngine } from './engine.ts'
-import { type Commands, parseUnits } from './journal-commands.ts'
+import type { Commands } from './journal-commands.ts'
 import type { Receipt } from './ledger/transfers.ts'
 import { formatAmount, parseAmount, parseCurrency } from './orders/amounts.ts'
-import { deposit, postWithdrawal, readWithdrawals, voidWithdrawal, withdraw } from './orders/money-desk.ts'
+import {
+  deposit,
+  type PaidReservation,
+  postWithdrawal,
+  readWithdrawals,
+  voidWithdrawal,
+  withdraw,
+} from './orders/money-desk.ts'
 import { withLedger } from './orders/order-commands.ts'
 import { formatTable, toJson } from './reports.ts'
 import { systemClock } from './system-clock.ts'
@@ -83,8 +90,8 @@ function addWaiting({ command, look, print }: Commands): void {
   const waiting = (name: string, description: string) =>
     command(name, description).requiredOption('--reservation <id>', 'which, as `withdrawals` tells it')
   withReference(waiting('post-withdrawal', 'tell that a withdrawal was paid outside'))
-    .option('--amount <units>', 'minor units; all of it if left out, else the rest goes back', parseUnits)
-    .action(async ({ config, ...paid }: WithdrawalOptions & { amount?: bigint; reference: string }) => {
+    .option('--amount <number>', 'how much, as 12.50; all of it if left out, else the rest goes back')
+    .action(async ({ config, ...paid }: Config & PaidReservation) => {
       print(await act(config, (engine) => postWithdrawal(engine, paid)))
     })
   waiting('void-withdrawal', 'give back what will not be paid').action(

@@ -62,6 +62,16 @@ test('SPEC-151: a wallet pays with money and withdraws it; the operator alone pa
   }
   t.like(take(rig, ada, { ...out, amount: 1751n }), { refused: 'transfer/insufficient' })
   const paid = { reservation, reference: 'SEPA 2' }
+  for (const [wrong, code] of [
+    [{ ...paid, amount: '20.001' }, 'transfer/invalid'],
+    [{ ...paid, amount: '20.01' }, 'transfer/insufficient'],
+    [{ ...paid, reservation: 'none' }, 'transfer/unknown'],
+  ] as const) {
+    t.is(
+      codeOf(rig, () => postWithdrawal(engine, wrong)),
+      code,
+    )
+  }
   const { entry } = engine.db.write(() => postWithdrawal(engine, paid))
   t.like(
     engine.db.write(() => postWithdrawal(engine, paid)),

@@ -3,8 +3,9 @@ import type { LedgerEngine } from '../engine.ts'
 import type { Asset } from '../ledger/accounts.ts'
 import type { Entry } from '../ledger/journal.ts'
 import { claimOfOrder, readReservation } from '../ledger/transfer-rules.ts'
-import type { DepositOrder, Receipt } from '../ledger/transfers.ts'
+import type { DepositOrder, Receipt, ReservationOrder } from '../ledger/transfers.ts'
 import type { Database } from '../store/database.ts'
+import { parseAmount } from './amounts.ts'
 
 // What an operator does with money that comes from outside and goes there. The payments themselves are made elsewhere:
 // here stands the operator's signed word on them (SPEC-157).
@@ -46,21 +47,33 @@ export function withdraw({ transfers }: Engine, { owner, payout, reference, ...o
   return transfers.transfer({ ...order, from: owner, to: owner, kind: 'withdrawal', note: { payout, reference } })
 }
 
-/** Tells that a withdrawal was paid. Named after it, so however often this is said, it is booked once. */
-export function postWithdrawal(
-  { transfers }: Engine,
-  { reservation, ...paid }: { readonly reservation: string; readonly amount?: bigint; readonly reference: string },
-): Receipt {
-  return transfers.post(`paid/${reservation}`, { reservation, ...paid })
+/** What was paid of a withdrawal. */
+export interface PaidReservation {
+  readonly reservation: string
+  /** In the currency's own unit, as `12.50`; all of it if left out, else the rest goes back. */
+  readonly amount?: string
+  readonly reference: string
 }
 
-/** Gives back what will not be paid. Other reservations are not the operator's to end. */
-export function voidWithdrawal({ transfers, journal }: Engine, reservation: string): Receipt {
+/** Tells that a withdrawal was paid. Named after it, so however often this is said, it is booked once. */
+export function postWithdrawal(engine: Engine, { reservation, amount, reference }: PaidReservation): Receipt {
+  const { asset } = findWithdrawal(engine, reservation)
+  const part = amount === undefined ? {} : { amount: parseAmount(amount, asset) }
+  return engine.transfers.post(`paid/${reservation}`, { reservation, reference, ...part })
+}
+
+/** Gives back what will not be paid. */
+export function voidWithdrawal(engine: Engine, reservation: string): Receipt {
+  findWithdrawal(engine, reservation)
+  return engine.transfers.void(`unpaid/${reservation}`, { reservation })
+}
+
+// Other reservations are not the operator's to end.
+function findWithdrawal({ journal }: Engine, reservation: string): ReservationOrder {
   const entry = journal.read(journal.find(claimOfOrder(reservation)) ?? 0)
-  if (entry?.kind !== 'reserve' || readReservation(entry).kind !== 'withdrawal') {
-    throw new WattError('transfer/unknown', `withdrawal ${reservation}: there is none`)
-  }
-  return transfers.void(`unpaid/${reservation}`, { reservation })
+  const order = entry?.kind === 'reserve' ? readReservation(entry) : undefined
+  if (order?.kind === 'withdrawal') return order
+  throw new WattError('transfer/unknown', `withdrawal ${reservation}: there is none`)
 }
 
 /** The withdrawals that are held at a moment, the one that ends first first. */

@@ -77,7 +77,7 @@ async function openMoney(t: Parameters<typeof openPages>[0]) {
   const heldUntil = startMs + 60_000
   const act = { kind: 'withdraw', asset: eur, amount: 2000n, payout: 'ref 17', heldUntil } as const
   const { transfer: reservation } = parseTransferAnswer(desk.orders.take(ada.order(act)))
-  const paid = { reservation, amount: 1500n, reference: 'SEPA 2' }
+  const paid = { reservation, amount: '15', reference: 'SEPA 2' }
   engine.db.write(() => postWithdrawal(engine, paid))
   return past
 }
