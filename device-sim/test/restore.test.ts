@@ -44,7 +44,9 @@ for (const [what, restore] of Object.entries(restores)) {
       await line.startGateway()
       await line.more(4)
       await line.gateway.stop()
-      const forgotten = (await line.exported('roof')).slice(remembered.length)
+      // What was signed last may not have left yet: that is forgotten for good, and its energy is in the next reading.
+      const forgotten = (await readAccepted(line, 'gw-1/roof')).filter((text) => !remembered.includes(text))
+      t.true(forgotten.length >= 4)
       restore(backup, dataDirOf(line))
       await line.startGateway()
       await line.more(4)
